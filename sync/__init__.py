@@ -1,0 +1,1 @@
+"""From a snapshot to web servers: verify, promote, push, status."""
