@@ -1,0 +1,97 @@
+"""What a JSON Schema can't say about a configuration: names that don't exist, and names that collide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from builder.config import Config
+from builder.document import Document
+from builder.errors import Problem
+from builder.schema import suggestion
+
+TOP_LEVEL = frozenset(
+    (
+        *("apps", "blobs", "changes", "channels", "extensions", "favicon.ico", "feed.atom", "icons", "index"),
+        *("index.html", "index.json", "oci-layout", "refs", "robots.txt", "runtimes", "search.json"),
+        *("snapshot.json", "static", "upstream", "v2"),
+    )
+)
+"""What a snapshot has, or will have, at its top: no tag may be called so, since each tag is a folder there too."""
+
+
+def unknown_sources(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Indexes that name a source which is not there."""
+    known = list(data["sources"])
+    for name, index in data["indexes"].items():
+        for number, source in enumerate(index.get("sources", ())):
+            if source not in known:
+                path = ("indexes", name, "sources", number)
+                yield document.problem(path, f"no source is called {source!r}", suggestion(source, known))
+
+
+def no_index(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Only `defaults`, and nothing that they are for."""
+    if not set(data["indexes"]) - {"defaults"}:
+        yield document.problem(("indexes",), "no index is given", "Add one, such as `stable: {tags: [latest]}`.")
+
+
+def collisions(document: Document, config: Config) -> Iterator[Problem]:
+    """All that would make two things of a site one, or one thing two."""
+    yield from _one_registry_an_index(document, config)
+    yield from _one_index_a_tag(document, config)
+    yield from _file_names(document, config)
+    yield from _top_level_names(document, config)
+
+
+def _one_registry_an_index(document: Document, config: Config) -> Iterator[Problem]:
+    for index in config.indexes:
+        public = {name: config.source(name).public for name in index.sources}
+        if len(set(public.values())) > 1:
+            what = ", ".join(f"{name} ({url})" for name, url in public.items())
+            yield document.problem(
+                ("indexes", index.name, "sources"),
+                f"an index can name one registry, but its sources are reached at different ones: {what}",
+                "Make it one index for each, with tags of their own (a source's `public` says where clients pull),"
+                " or give the sources the same `public` if one address serves both.",
+            )
+
+
+def _one_index_a_tag(document: Document, config: Config) -> Iterator[Problem]:
+    owner: dict[str, str] = {}
+    for index in config.indexes:
+        for number, tag in enumerate(index.tags):
+            if tag in owner:
+                where = "this index" if owner[tag] == index.name else f"the index {owner[tag]!r}"
+                yield document.problem(
+                    ("indexes", index.name, "tags", number),
+                    f"the tag {tag!r} already belongs to {where}",
+                    "A query names a tag and gets one index: name each tag once, or make one index of both by listing"
+                    " the sources of both.",
+                )
+            owner.setdefault(tag, index.name)
+
+
+def _file_names(document: Document, config: Config) -> Iterator[Problem]:
+    owner: dict[str, str] = {}
+    tags = [tag for index in config.indexes for tag in index.tags]
+    for variant in config.variants:
+        name = variant.file.lower()
+        if name in owner and len(set(tags)) == len(tags):
+            yield document.problem(
+                ("indexes", variant.index),
+                f"two index files would have one name: index/{variant.file}.json and index/{owner[name]}.json",
+                "Rename one of the tags (names that differ only in case count as one).",
+            )
+        owner.setdefault(name, variant.file)
+
+
+def _top_level_names(document: Document, config: Config) -> Iterator[Problem]:
+    for index in config.indexes:
+        for number, tag in enumerate(index.tags):
+            if tag.lower() in TOP_LEVEL or tag.lower().endswith((".flatpakrepo", ".flatpakref")):
+                yield document.problem(
+                    ("indexes", index.name, "tags", number),
+                    f"the tag {tag!r} has the name of something else at the top of the site",
+                    "Each tag is a folder there too (/TAG/index/static): use another tag.",
+                )

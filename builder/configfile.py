@@ -1,0 +1,123 @@
+"""Finds a configuration file, reads it, and tells all that is wrong in it at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from builder import checks, document, regindexer, schema, variants
+from builder.config import Cache, Config, Index, LayoutSource, RegistrySource, Remote, Source, Token
+from builder.document import Document
+from builder.errors import ConfigError, Problem
+
+NAME = "flatdex.yaml"
+SYSTEM = Path("/etc/flatdex/flatdex.yaml")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+
+
+def find(given: str | None, environment: Mapping[str, str]) -> Path:
+    """The file that `-c` names, else `$FLATDEX_CONFIG`, else ./flatdex.yaml, else the system's."""
+    named = given or environment.get("FLATDEX_CONFIG")
+    if named:
+        return Path(named).absolute()
+    here = Path(NAME).absolute()
+    found = next((file for file in (here, SYSTEM) if file.is_file()), None)
+    if found is None:
+        fix = f"Looked for {here} and {SYSTEM}. Name one with -c FILE, or write one: `flatdex init URL`."
+        raise ConfigError(NAME, [Problem(1, "", "no configuration was found", fix)])
+    return found
+
+
+def load(file: Path, environment: Mapping[str, str], store: str | None = None) -> Config:
+    """The checked configuration in `file`; `store`, where given, replaces the file's. Raises ConfigError."""
+    read = document.read(file, environment)
+    old_form = regindexer.recognised(read.data)
+    _raise(read, schema.problems(read, regindexer.SCHEMA if old_form else "config.schema.json"))
+    data: Any = read.data  # a mapping, the schema says
+    place = _store(read, data, store)
+    if old_form:
+        return regindexer.config(read, data, place)
+    _raise(read, [*checks.unknown_sources(read, data), *checks.no_index(read, data)])
+    config = _config(read, data, place)
+    _raise(read, list(checks.collisions(read, config)))
+    return config
+
+
+def _raise(read: Document, problems: list[Problem]) -> None:
+    if problems:
+        raise ConfigError(str(read.file), problems)
+
+
+def _store(read: Document, data: Mapping[str, Any], given: str | None) -> Path:
+    if given:
+        return Path(given).absolute()
+    if "store" not in data:
+        fix = "Add `store: FOLDER`, or give --store FOLDER."
+        raise ConfigError(str(read.file), [Problem(1, "store", "no store is named", fix)])
+    return _absolute(read.file.parent, data["store"])
+
+
+def _absolute(folder: Path, path: str) -> Path:
+    # normpath would be wrong for `link/..`: absolute() leaves `..` to the kernel.
+    return (folder / Path(path).expanduser()).absolute()
+
+
+def _config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
+    sources = tuple(_source(name, value, read.file.parent) for name, value in data["sources"].items())
+    indexes = _indexes(data["indexes"], sources)
+    cache = {key: seconds(value) for key, value in data.get("cache", {}).items()}
+    return Config(
+        file=read.file,
+        store=store,
+        remote=_remote(data["remote"]),
+        sources=sources,
+        indexes=indexes,
+        variants=variants.variants(indexes),
+        dispatch=variants.dispatch(indexes),
+        tag_folders={tag: tag for index in indexes for tag in index.tags},
+        targets=data.get("targets", {}),
+        cache=Cache(**cache),
+    )
+
+
+def _remote(data: Mapping[str, str]) -> Remote:
+    return Remote(**{"title": data["name"], "id": data["url"], **data})
+
+
+def _source(name: str, data: Mapping[str, Any], folder: Path) -> Source:
+    if "layouts" in data:
+        token = Token(data.get("token", Token.NONE))
+        patterns = tuple(str(_absolute(folder, pattern)) for pattern in data["layouts"])
+        return LayoutSource(name, patterns, data.get("tag", variants.FALLBACK_TAG), token)
+    registry = data["registry"].rstrip("/")
+    return RegistrySource(
+        name=name,
+        registry=registry,
+        public=data.get("public", registry + "/"),
+        repositories=tuple(data.get("repositories", ("*",))),
+        exclude=tuple(data.get("exclude", ())),
+        token=Token(data.get("token", Token.AS_IMAGE)),
+    )
+
+
+def _indexes(data: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[Index, ...]:
+    defaults = {"sources": [source.name for source in sources], **data.get("defaults", {})}
+    given = {name: {**defaults, **index} for name, index in data.items() if name != "defaults"}
+    return tuple(
+        Index(name=name, **{key: _frozen(value) for key, value in each.items()}) for name, each in given.items()
+    )
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def seconds(lifetime: str) -> int:
+    """`30m` as 1800."""
+    match = re.fullmatch(r"([0-9]+)([smhdwy])", lifetime)
+    if match is None:
+        raise ValueError(f"not a lifetime: {lifetime}")
+    return int(match[1]) * _SECONDS[match[2]]

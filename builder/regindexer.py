@@ -1,0 +1,123 @@
+"""A configuration in the form that regindexer reads, taken as it is.
+
+Each of its indexes is one file, named by its `output`; a query gets the index whose tags hold its tag and whose
+architectures are exactly its own; without an architecture the index that names none; and a tag that no index has
+means `latest`. Questions by label and by annotation have the same answer, so a file carries both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from builder.config import Cache, Config, Form, Icons, Index, RegistrySource, Variant
+from builder.dispatch import Dispatch, Route
+from builder.document import Document
+from builder.errors import ConfigError, Problem
+from builder.variants import FALLBACK_TAG, default_tag
+
+SCHEMA = "regindexer.schema.json"
+_MARKS = {"icons_dir", "icons_uri", "daemon"}
+
+
+def recognised(data: object) -> bool:
+    """Whether this is regindexer's form: it has no sources, and what only that form has."""
+    if not isinstance(data, dict) or "sources" in data or "remote" in data:
+        return False
+    indexes = data.get("indexes")
+    entries = indexes.values() if isinstance(indexes, dict) else ()
+    return bool(_MARKS & set(data)) or any(isinstance(entry, dict) and "output" in entry for entry in entries)
+
+
+def config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
+    """The configuration, with what regindexer's deployments had in their web server's rules."""
+    entries: Mapping[str, Mapping[str, Any]] = data["indexes"]
+    problems = [*_twin_files(read, entries), *_icons_missing(read, data)]
+    if problems:
+        raise ConfigError(str(read.file), problems)
+    sources = {source.name: source for source in map(_source, entries.values())}
+    indexes = tuple(_index(name, entry) for name, entry in entries.items())
+    return Config(
+        file=read.file,
+        store=store,
+        remote=None,
+        sources=tuple(sources.values()),
+        indexes=indexes,
+        variants=tuple(
+            Variant(_file(entries[index.name]), index.name, index.architectures, Form.BOTH) for index in indexes
+        ),
+        dispatch=Dispatch(tuple(_routes(indexes, entries)), default_tag(indexes), _unknown_tag(indexes)),
+        tag_folders={},
+        targets={},
+        icons=_icons(data.get("icons_uri", "/icons/")),
+        cache=Cache(index=30 * 60),
+    )
+
+
+def _source(entry: Mapping[str, Any]) -> RegistrySource:
+    registry = entry["registry"].rstrip("/")
+    public = entry.get("registry_public", registry + "/")
+    return RegistrySource(name=_source_name(entry), registry=registry, public=public)
+
+
+def _source_name(entry: Mapping[str, Any]) -> str:
+    registry = entry["registry"].rstrip("/")
+    public = entry.get("registry_public")
+    return f"{registry} ({public})" if public else str(registry)
+
+
+def _index(name: str, entry: Mapping[str, Any]) -> Index:
+    required = (*entry.get("required_labels", ()), *entry.get("required_annotations", ()))
+    return Index(
+        name=name,
+        sources=(_source_name(entry),),
+        tags=tuple(entry["tags"]),
+        architectures=tuple(entry.get("architectures", ())),
+        required_labels=tuple(dict.fromkeys(required)),
+        extract_icons=entry.get("extract_icons", False),
+    )
+
+
+def _file(entry: Mapping[str, Any]) -> str:
+    return PurePosixPath(entry["output"]).name.removesuffix(".json")
+
+
+def _routes(indexes: Iterable[Index], entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Route]:
+    """A route for each tag and architecture; where two indexes would have the same one, the first keeps it."""
+    taken: set[tuple[str, str]] = set()
+    for index in indexes:
+        if len(index.architectures) > 1:  # reached by its file name only: a query names one architecture
+            continue
+        architecture = "".join(index.architectures)
+        for tag in index.tags:
+            if (tag, architecture) not in taken:
+                taken.add((tag, architecture))
+                yield Route(tag, architecture, False, _file(entries[index.name]))
+
+
+def _unknown_tag(indexes: Iterable[Index]) -> str | None:
+    return FALLBACK_TAG if any(FALLBACK_TAG in index.tags for index in indexes) else None
+
+
+def _icons(uri: str) -> Icons:
+    url = uri if uri.endswith("/") else uri + "/"
+    return Icons(folder=urlsplit(url).path.strip("/"), url=url)
+
+
+def _icons_missing(read: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, entry in data["indexes"].items():
+        if entry.get("extract_icons") and "icons_uri" not in data:
+            what = "icons are to be extracted, but `icons_uri` does not say where they are served"
+            yield read.problem(("indexes", name, "extract_icons"), what, "Add `icons_uri: /app-icons/`.")
+
+
+def _twin_files(read: Document, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    owner: dict[str, str] = {}
+    for name, entry in entries.items():
+        file = _file(entry).lower()
+        if file in owner:
+            what = f"the base name of `output` is that of the index {owner[file]!r} too"
+            yield read.problem(("indexes", name, "output"), what, "All index files lie in one folder: rename one.")
+        owner.setdefault(file, name)
