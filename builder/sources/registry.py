@@ -1,0 +1,189 @@
+"""A registry by the distribution protocol: its catalog, its tags, and the images that they lead to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+from builder import oci
+from builder.catalog import Image, Skip
+from builder.config import RegistrySource
+from builder.errors import SourceError
+from builder.oci import Descriptor, Malformed, Manifest
+from builder.sources import walk
+from builder.sources.transport import FetchError, Response, Transport
+from builder.sources.walk import Missing, Place
+
+CONNECTIONS = 16
+_PAGE = 1000  # the most that registries grant
+_LARGEST_PAGE = 8 * 1024 * 1024
+_MOST_PAGES = 10_000
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
+_FIXES = {
+    None: "Is the registry running, and is its URL in the configuration right?",
+    HTTPStatus.UNAUTHORIZED: "The registry wants a login; flatdex reads it as an anonymous client.",
+    HTTPStatus.FORBIDDEN: "The registry does not let anonymous clients read this.",
+    HTTPStatus.NOT_FOUND: "Is the name in the configuration right?",
+}
+_NO_CATALOG = "If this registry has no catalog, list its repositories by name: `repositories: [NAME, ..]`."
+
+Progress = Callable[[int, int], None]
+"""Called with how many repositories are done, and of how many."""
+
+
+class Registry:
+    """One registry source. Whatever can't be read raises SourceError: a failure is not an empty answer."""
+
+    def __init__(self, transport: Transport, source: RegistrySource) -> None:
+        self._transport = transport
+        self._source = source
+
+    def read(self, tags: frozenset[str], progress: Progress) -> Iterator[Image | Skip]:
+        """All images that `tags` lead to, repository by repository in the order of their names."""
+        names = self.repositories()
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            readings = [pool.submit(self._repository, name, tags) for name in names]
+            try:
+                for number, reading in enumerate(readings, 1):
+                    yield from reading.result()
+                    progress(number, len(readings))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def ping(self) -> None:
+        """Asks whether a registry is there at all."""
+        self._get(f"{self._source.registry}/v2/", _LARGEST_PAGE, (), "reach the registry")
+
+    def repositories(self) -> list[str]:
+        """The names of the repositories to read, sorted; the catalog is asked only for a glob's sake."""
+        patterns = self._source.repositories
+        names = {name for name in patterns if not is_glob(name)}
+        if len(names) < len(patterns):
+            names.update(self._catalog())
+        return sorted(name for name in names if takes(self._source, name))
+
+    def _catalog(self) -> Iterator[str]:
+        operation = "list the repositories"
+        for name in self._listed("_catalog", "repositories", operation, _NO_CATALOG):
+            if not oci.is_repository(name):
+                raise SourceError(self._source.name, operation, f"not a repository name: {name[:80]!r}")
+            yield name
+
+    def _tags(self, repository: str) -> Iterator[str]:
+        return self._listed(f"{repository}/tags/list", "tags", f"list the tags of {repository}")
+
+    def _repository(self, repository: str, tags: frozenset[str]) -> list[Image | Skip]:
+        contents = _Contents(self, repository)
+        found: list[Image | Skip] = []
+        for tag in sorted(tags.intersection(self._tags(repository))):
+            place = Place(self._source.name, repository, tag, rank(self._source, repository))
+            tagged = contents.tagged(place)
+            found.extend([tagged] if isinstance(tagged, Skip) else walk.images(contents, place, tagged))
+        return found
+
+    def _listed(self, path: str, key: str, operation: str, fix: str = "") -> Iterator[str]:
+        url = f"{self._source.registry}/v2/{path}?n={_PAGE}"
+        origin = urlsplit(url)[:2]
+        for _ in range(_MOST_PAGES):
+            page = self._get(url, _LARGEST_PAGE, ("application/json",), operation, fix)
+            yield from self._names(page, key, operation)
+            url = _next_page(page)
+            if not url:
+                return
+            if urlsplit(url)[:2] != origin:
+                raise SourceError(self._source.name, operation, f"its next page is at another place: {url}")
+        raise SourceError(self._source.name, operation, f"more than {_MOST_PAGES} pages")
+
+    def _names(self, page: Response, key: str, operation: str) -> list[str]:
+        try:
+            names = oci.parse_object(page.body).get(key)
+        except Malformed as error:
+            raise SourceError(self._source.name, operation, f"GET {page.url}: {error}") from error
+        if names is None:  # docker-registry says null when the last tag is gone
+            return []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise SourceError(self._source.name, operation, f"GET {page.url}: `{key}` is not a list of names")
+        return names
+
+    def _get(self, url: str, limit: int, accept: tuple[str, ...], operation: str, fix: str = "") -> Response:
+        try:
+            return self._transport.get(url, limit, accept)
+        except FetchError as error:
+            known = _FIXES.get(HTTPStatus(error.status) if error.status else None, "")
+            best = fix if fix and error.status else known
+            raise SourceError(self._source.name, operation, str(error), best) from error
+
+    def fetch(self, repository: str, kind: str, reference: str, limit: int) -> Response:
+        """A manifest or blob. Raises Missing for a 404."""
+        url = f"{self._source.registry}/v2/{repository}/{kind}/{reference}"
+        try:
+            return self._get(url, limit, oci.MANIFEST_TYPES if kind == "manifests" else (), f"read {repository}")
+        except SourceError as error:
+            cause = error.__cause__
+            if isinstance(cause, FetchError) and cause.status == HTTPStatus.NOT_FOUND:
+                raise Missing(f"{kind}/{reference} of {repository} is not in the registry") from error
+            raise
+
+
+class _Contents:
+    """A repository's manifests and configs; what was read once is kept, since tags often lead to the same image."""
+
+    def __init__(self, registry: Registry, repository: str) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._known: dict[str, bytes] = {}
+
+    def tagged(self, place: Place) -> Descriptor | Skip:
+        """What a tag points to. The digest is that of the bytes, whatever the registry says of them."""
+        try:
+            answer = self._registry.fetch(self._repository, "manifests", place.tag, walk.LARGEST_MANIFEST)
+        except Missing as error:
+            return place.skip(place.tag, "tag-gone", str(error))
+        digest = oci.digest_of(answer.body)
+        said = answer.headers.get("Docker-Content-Digest", digest)
+        if said.startswith("sha256:") and said != digest:
+            return place.skip(place.tag, "digest-mismatch", f"the registry calls it {said}, but it is {digest}")
+        self._known[digest] = answer.body
+        return Descriptor(answer.headers.get("Content-Type", ""), digest, len(answer.body))
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        return self._read("manifests", descriptor, walk.LARGEST_MANIFEST)
+
+    def config(self, descriptor: Descriptor) -> bytes:
+        return self._read("blobs", descriptor, walk.LARGEST_CONFIG)
+
+    def files(self, manifest: Descriptor, content: Manifest) -> tuple[tuple[Descriptor, Path], ...]:
+        return ()
+
+    def _read(self, kind: str, descriptor: Descriptor, limit: int) -> bytes:
+        if descriptor.digest not in self._known:
+            answer = self._registry.fetch(self._repository, kind, descriptor.digest, limit)
+            self._known[descriptor.digest] = answer.body
+        return self._known[descriptor.digest]
+
+
+def takes(source: RegistrySource, name: str) -> bool:
+    """Whether the configuration takes the repository `name`."""
+    return any(fnmatchcase(name, pattern) for pattern in source.repositories) and not any(
+        fnmatchcase(name, pattern) for pattern in source.exclude
+    )
+
+
+def rank(source: RegistrySource, name: str) -> int:
+    """The place in the configuration's list that matches `name`: a smaller one is preferred."""
+    return next(number for number, pattern in enumerate(source.repositories) if fnmatchcase(name, pattern))
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether this is a pattern, not a name."""
+    return any(character in pattern for character in "*?[")
+
+
+def _next_page(page: Response) -> str:
+    match = _NEXT.search(page.headers.get("Link", ""))
+    return urljoin(page.url, match[1]) if match else ""

@@ -1,0 +1,127 @@
+"""From a manifest to images: follows image indexes, checks sizes and digests, and turns what is wrong into skips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from builder import oci
+from builder.catalog import Image, Skip
+from builder.oci import Descriptor, ImageIndex, Malformed, Manifest
+
+LARGEST_MANIFEST = 4 * 1024 * 1024
+LARGEST_CONFIG = 16 * 1024 * 1024
+_DEEPEST_INDEX = 3
+
+
+class Missing(Exception):
+    """Something that a manifest names is not there; the message says what."""
+
+
+class Contents(Protocol):
+    """A repository's contents. Both raise Missing, and may return more or other bytes than were asked for."""
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """The bytes of a manifest."""
+
+    def config(self, descriptor: Descriptor) -> bytes:
+        """The bytes of an image config."""
+
+    def files(self, manifest: Descriptor, content: Manifest) -> tuple[tuple[Descriptor, Path], ...]:
+        """The files that are to become part of the site, if any."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image was found; `tag` leads to it."""
+
+    source: str
+    repository: str
+    tag: str
+    rank: int = 0
+
+    def skip(self, reference: str, code: str, why: str) -> Skip:
+        """A skip at this place."""
+        return Skip(self.source, self.repository, reference, code, why)
+
+
+def images(contents: Contents, place: Place, descriptor: Descriptor, depth: int = 0) -> Iterator[Image | Skip]:
+    """The images at `descriptor`: itself, or all that it lists."""
+    try:
+        if _is_attestation(descriptor):
+            raise _Left("attestation", "an attestation, not an image")
+        if descriptor.size > LARGEST_MANIFEST:
+            raise _Left("too-large", f"a manifest of {descriptor.size} bytes; at most {LARGEST_MANIFEST} are read")
+        data = _checked(contents.manifest(descriptor), descriptor)
+        manifest = oci.parse_manifest(data, descriptor.media_type)
+        if isinstance(manifest, Manifest):
+            yield _image(contents, place, descriptor, manifest)
+            return
+    except Malformed as error:
+        yield place.skip(descriptor.digest, "malformed", str(error))
+        return
+    except Missing as error:
+        yield place.skip(descriptor.digest, "missing-blob", str(error))
+        return
+    except _Left as left:
+        yield place.skip(descriptor.digest, left.code, left.why)
+        return
+    yield from _listed(contents, place, descriptor, manifest, depth)
+
+
+def _listed(
+    contents: Contents, place: Place, descriptor: Descriptor, index: ImageIndex, depth: int
+) -> Iterator[Image | Skip]:
+    if depth == _DEEPEST_INDEX:
+        yield place.skip(descriptor.digest, "malformed", "image indexes within image indexes, too deep")
+        return
+    for inner in index.manifests:
+        yield from images(contents, place, inner, depth + 1)
+
+
+def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: Manifest) -> Image:
+    if manifest.config.size > LARGEST_CONFIG:
+        why = f"an image config of {manifest.config.size} bytes; at most {LARGEST_CONFIG} are read"
+        raise _Left("too-large", why)
+    config = oci.parse_config(_checked(contents.config(manifest.config), manifest.config))
+    if not config.os or not config.architecture:
+        raise Malformed("the image config names no `os` or no `architecture`")
+    return Image(
+        source=place.source,
+        repository=place.repository,
+        tags=frozenset({place.tag}),
+        digest=descriptor.digest,
+        media_type=manifest.media_type or descriptor.media_type or oci.MANIFEST,
+        os=config.os,
+        architecture=config.architecture,
+        created=config.created,
+        labels=config.labels,
+        annotations=manifest.annotations,
+        rank=place.rank,
+        blobs=contents.files(descriptor, manifest),
+    )
+
+
+def _checked(data: bytes, descriptor: Descriptor) -> bytes:
+    if len(data) != descriptor.size:
+        why = f"{descriptor.digest} has {len(data)} bytes, but {descriptor.size} are said of it"
+        raise _Left("size-mismatch", why)
+    if oci.digest_of(data) != descriptor.digest:
+        raise _Left("digest-mismatch", f"the bytes under {descriptor.digest} have another digest")
+    return data
+
+
+def _is_attestation(descriptor: Descriptor) -> bool:
+    platform = descriptor.platform
+    return platform.os == "unknown" and platform.architecture == "unknown"
+
+
+class _Left(Exception):
+    """Leaves this image out."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
