@@ -1,0 +1,41 @@
+"""What a file of the site holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Bytes that were made here."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.data)
+
+    @cached_property
+    def sha256(self) -> str:
+        """As 64 hexadecimal digits."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A blob of an OCI layout, copied when the site is written; `size` and `sha256` are what it must have."""
+
+    file: Path
+    size: int
+    sha256: str
+
+
+Content = InMemory | OnDisk
+
+Files = Mapping[str, Content]
+"""Files by their path in the site, such as `index/static`."""
