@@ -1,0 +1,56 @@
+"""What a person reads while work goes on: progress on a terminal, plain lines elsewhere, little when quiet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+
+class Report:
+    """`level` is -1 (quiet), 0, or 1 (verbose). Results go to `out`, all else to `err`."""
+
+    def __init__(self, level: int = 0, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._level = level
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._live = self._err.isatty() and level >= 0
+        self._drawn = False
+
+    def result(self, text: str) -> None:
+        """What was asked for: shown also when quiet."""
+        self._clear()
+        print(text, file=self._out, flush=True)
+
+    def line(self, text: str) -> None:
+        """What was done."""
+        if self._level >= 0:
+            self.result(text)
+
+    def detail(self, text: str) -> None:
+        """What only `-v` shows."""
+        if self._level > 0:
+            self._clear()
+            print(text, file=self._err, flush=True)
+
+    def warn(self, text: str) -> None:
+        """What an admin should know, shown also when quiet."""
+        self._clear()
+        print(text, file=self._err, flush=True)
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """A function to call with how much is done and of how much: one line, redrawn, on a terminal only."""
+
+        def show(done: int, total: int) -> None:
+            if self._live:
+                print(f"\r\x1b[K{what}: {done} of {total}", end="", file=self._err, flush=True)
+                self._drawn = True
+                if done == total:
+                    self._clear()
+
+        return show
+
+    def _clear(self) -> None:
+        if self._drawn:
+            print("\r\x1b[K", end="", file=self._err, flush=True)
+            self._drawn = False
