@@ -1,0 +1,56 @@
+"""Where everything stands: the store, and what each target serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from builder.errors import FlatdexError
+from builder.store import Snapshot, Store, time_text
+from sync.rsync import live
+from sync.targets import Target
+
+
+@dataclass(frozen=True)
+class TargetStatus:
+    """What a target's `current` names, or why that could not be found out."""
+
+    target: str
+    live: str | None
+    up_to_date: bool
+    error: str = ""
+
+
+def target_status(target: Target, current: str | None, folder: Path) -> TargetStatus:
+    """Asks the target, by the way that push takes."""
+    try:
+        found = live(target, folder)
+    except FlatdexError as error:
+        return TargetStatus(target.name, None, False, error.what)
+    return TargetStatus(target.name, found, found is not None and found == current)
+
+
+def status(store: Store, targets: Iterable[Target], folder: Path) -> dict[str, object]:
+    """The state of the store and of `targets`."""
+    current, newest = store.current(), store.newest()
+    return {
+        "store": str(store.root),
+        "current": current,
+        "newest": newest.id if newest else None,
+        "targets": [asdict(target_status(target, current, folder)) for target in targets],
+    }
+
+
+def summary(snapshot: Snapshot, current: str | None) -> dict[str, object]:
+    """A snapshot in a list."""
+    counts = snapshot.document["counts"]
+    return {
+        "id": snapshot.id,
+        "created": time_text(snapshot.created),
+        "current": snapshot.id == current,
+        "version": snapshot.version,
+        "previous": snapshot.previous,
+        **counts,
+        "skips": len(snapshot.document["skips"]),
+    }

@@ -1,0 +1,69 @@
+"""Targets: the places that push copies to, as the configuration names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from builder.errors import UsageError
+
+DEFAULT_SSH = "ssh -o BatchMode=yes"
+"""Never asks for a password: under cron nobody would answer."""
+
+
+class Kind(Enum):
+    """How rsync reaches a target."""
+
+    FOLDER = "folder"
+    SSH = "ssh"
+    DAEMON = "daemon"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place that holds `snapshots/` and `current`. `destination` is in rsync's form, without a slash at its end."""
+
+    name: str
+    destination: str
+    kind: Kind
+    ssh: str = DEFAULT_SSH
+    password_file: Path | None = None
+    url: str = ""
+
+
+def kind_of(destination: str) -> Kind:
+    """How rsync reads a destination."""
+    if re.match(r"rsync://|[^/:]+::", destination):
+        return Kind.DAEMON
+    return Kind.SSH if re.match(r"[^/:]+:", destination) else Kind.FOLDER
+
+
+def target(name: str, settings: Mapping[str, str], folder: Path) -> Target:
+    """A target from its validated settings; relative paths are relative to `folder`."""
+    kind = kind_of(settings["rsync"])
+    destination = settings["rsync"]
+    if kind is Kind.FOLDER:
+        destination = str((folder / Path(destination).expanduser()).absolute())
+    password = settings.get("password_file")
+    return Target(
+        name=name,
+        destination=destination.rstrip("/"),
+        kind=kind,
+        ssh=settings.get("ssh", DEFAULT_SSH),
+        password_file=(folder / Path(password).expanduser()).absolute() if password else None,
+        url=settings.get("url", ""),
+    )
+
+
+def chosen(targets: Iterable[Target], names: Iterable[str]) -> tuple[Target, ...]:
+    """The targets that `names` name, or all of them. Raises UsageError for a name that is not there."""
+    targets, names = tuple(targets), tuple(names)
+    known = [target.name for target in targets]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        fix = f"The configuration has: {', '.join(known)}." if known else "The configuration has no targets."
+        raise UsageError(f"no target is called {unknown[0]!r}", fix)
+    return tuple(target for target in targets if not names or target.name in names)
