@@ -1,0 +1,157 @@
+"""A preview server on loopback: answers index queries as Apache does with the generated rules. Not for production."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shutil
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from builder.dispatch import Dispatch, Route
+from builder.errors import FlatdexError
+from builder.report import Report
+from builder.store import DESCRIPTION, FileEntry, Invalid, Snapshot, Store, read_snapshot
+
+_STATIC = "index/static"
+_TYPES = {
+    ".json": "application/json",
+    ".gz": "application/json",
+    ".png": "image/png",
+    ".html": "text/html; charset=utf-8",
+    ".flatpakrepo": "application/vnd.flatpak.repo",
+    ".flatpakref": "application/vnd.flatpak.ref",
+}
+_GZIP = re.compile(r"(?:^|[\s,])gzip(?:\s*;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\s*(?:,|$)")
+
+
+def serve(folder: Path, port: int, report: Report) -> None:
+    """Serves the store or snapshot in `folder` on 127.0.0.1 until interrupted; `port` 0 takes a free one."""
+    published(folder)
+    handler = type("Handler", (_Handler,), {"folder": folder, "report": report})
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except (OSError, OverflowError) as error:
+        raise FlatdexError(f"port {port} of 127.0.0.1: {error}", "Name another one with --port.") from error
+    with server:
+        report.result(f"http://127.0.0.1:{server.server_port}/ shows {folder}; Ctrl-C ends it")
+        server.serve_forever()
+
+
+def published(folder: Path) -> Snapshot:
+    """The snapshot in `folder`, or the one that a store promoted. Raises FlatdexError if there is none."""
+    current = Store(folder).current()
+    try:
+        return read_snapshot(Store(folder).snapshots / current if current else folder)
+    except Invalid as error:
+        fix = "Name a store or a snapshot; a store needs a promoted one: `flatdex build`, then `flatdex promote`."
+        raise FlatdexError(f"nothing to show in {folder}: {error}", fix) from error
+
+
+def dispatch_of(snapshot: Snapshot) -> Dispatch:
+    """The dispatch that a snapshot was built with."""
+    described = snapshot.document["dispatch"]
+    routes = tuple(Route(**route) for route in described["routes"])
+    return Dispatch(routes, described["default_tag"], described["unknown_tag"])
+
+
+def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | None:
+    """The file that answers a request for `url` (a path, perhaps with a query); None is a 404."""
+    parts = urlsplit(url)
+    path = posixpath.normpath(unquote(parts.path)).strip("/")
+    files = snapshot.by_path
+    if posixpath.basename(path).startswith(".ht"):
+        return None
+    if path == _STATIC:
+        file = dispatch_of(snapshot).answer(parts.query)
+        if file is None:
+            return None
+        path = f"index/{file}.json"
+    if _GZIP.search(accept_encoding) and f"{path}.gz" in files:
+        path = f"{path}.gz"
+    return files.get(path)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    folder: Path
+    report: Report
+    protocol_version = "HTTP/1.1"
+    server_version = "flatdex-preview"
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        self.report.detail(format % args)
+
+    def _answer(self, body: bool) -> None:
+        try:
+            snapshot = published(self.folder)
+        except FlatdexError as error:
+            self._text(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n", body)
+            return
+        path = urlsplit(self.path).path
+        if path == "/":
+            self._text(HTTPStatus.OK, overview(snapshot), body)
+        elif path == f"/{DESCRIPTION}":
+            file = snapshot.folder / DESCRIPTION
+            self._file(FileEntry(DESCRIPTION, file.stat().st_size, "", int(file.stat().st_mtime)), snapshot, body)
+        elif entry := located(snapshot, self.path, self.headers.get("Accept-Encoding", "")):
+            self._file(entry, snapshot, body)
+        else:
+            self._text(HTTPStatus.NOT_FOUND, "not found\n", body)
+
+    def _file(self, entry: FileEntry, snapshot: Snapshot, body: bool) -> None:
+        etag = f'"{entry.size:x}-{entry.mtime:x}"'
+        fresh = self._is_fresh(etag, entry.mtime)
+        self.send_response(HTTPStatus.NOT_MODIFIED if fresh else HTTPStatus.OK)
+        self.send_header("ETag", etag)
+        self.send_header("Last-Modified", formatdate(entry.mtime, usegmt=True))
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("Vary", "Accept-Encoding")
+        if not fresh:
+            self.send_header("Content-Type", _type(entry.path))
+            self.send_header("Content-Length", str(entry.size))
+            if entry.path.endswith(".gz"):
+                self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        if body and not fresh:
+            with (snapshot.folder / entry.path).open("rb") as file:
+                shutil.copyfileobj(file, self.wfile)
+
+    def _is_fresh(self, etag: str, mtime: int) -> bool:
+        asked = self.headers.get("If-None-Match")
+        if asked is not None:
+            return etag in (tag.strip().removeprefix("W/") for tag in asked.split(","))
+        try:
+            return mtime <= parsedate_to_datetime(self.headers.get("If-Modified-Since", "")).timestamp()
+        except ValueError:
+            return False
+
+    def _text(self, status: HTTPStatus, text: str, body: bool) -> None:
+        data = text.encode("utf-8")
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+
+def overview(snapshot: Snapshot) -> str:
+    """What the site offers, as text."""
+    indexes = [f"  /{variant['path']}: {variant['refs']} refs" for variant in snapshot.document["variants"]]
+    files = [f"  /{entry.path}" for entry in snapshot.files if entry.path.endswith(".flatpakrepo")]
+    return "\n".join([f"snapshot {snapshot.id}", "", "indexes:", *indexes, "", "to add the remote:", *files, ""])
+
+
+def _type(path: str) -> str:
+    if posixpath.basename(path) == "static":
+        return "application/json"
+    return _TYPES.get(posixpath.splitext(path)[1], "application/octet-stream")
