@@ -1,0 +1,73 @@
+# flatdex: `make demo` and `make test` set up all that they need. `make help` lists the rest.
+
+PYTHON ?= python3
+# The configuration that build, promote, push, publish and serve work on.
+CONFIG ?= $(firstword $(wildcard flatdex.yaml build/demo/flatdex.yaml))
+SNAPSHOT ?=
+TARGET ?=
+PORT ?= 8080
+
+BIN := .venv/bin
+FLATDEX := $(BIN)/flatdex $(if $(CONFIG),-c $(CONFIG))
+INSTALLED := .venv/.flatdex
+EQUIPPED := .venv/.flatdex-tests
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve build promote push publish test lint bench clean packages-demo packages-test
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "build, promote, push, publish and serve take CONFIG=FILE (default: flatdex.yaml, else the demo's);"
+	@echo "promote takes SNAPSHOT=ID, push takes TARGET=NAME, serve takes PORT=N, all take PYTHON=python3.x."
+
+demo: packages-demo $(INSTALLED)  ## run the main job on example images: build, promote, push, verify
+	@$(BIN)/python -m demo
+
+serve: $(INSTALLED)  ## show what was promoted on http://127.0.0.1:8080/ (a preview)
+	@$(FLATDEX) serve --port $(PORT)
+
+build: $(INSTALLED)  ## read the sources and write a snapshot
+	@$(FLATDEX) build
+
+promote: $(INSTALLED)  ## let `current` name a snapshot
+	@$(FLATDEX) promote $(SNAPSHOT)
+
+push: $(INSTALLED)  ## copy what `current` names to the targets
+	@$(FLATDEX) push $(TARGET)
+
+publish: $(INSTALLED)  ## build, promote and push: the one for cron
+	@$(FLATDEX) publish
+
+test: packages-test lint  ## run all checks and tests, against real servers and the real client
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(EQUIPPED)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: packages-test $(EQUIPPED)  ## measure against a floor taken in the same run
+	$(BIN)/python -m bench
+
+clean:  ## remove what was built here: .venv, build, caches
+	rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages-demo:
+	@PYTHON="$(PYTHON)" setup/packages demo
+
+packages-test:
+	@PYTHON="$(PYTHON)" setup/packages test
+
+$(INSTALLED): setup.cfg pyproject.toml
+	@test -x $(BIN)/pip || { echo "making a virtual environment in .venv"; $(PYTHON) -m venv --clear .venv; }
+	@echo "installing flatdex into .venv"
+	@$(PIP) --editable .
+	@touch $@
+
+$(EQUIPPED): $(INSTALLED)
+	@echo "installing what the tests need into .venv"
+	@$(PIP) --editable ".[test]"
+	@touch $@
