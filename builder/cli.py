@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from builder import preview, starter
 from builder.build import Built, build
 from builder.catalog import Skip
 from builder.config import Config, RegistrySource, Source
 from builder.errors import Exit, FlatdexError
-from builder.report import Report
+from builder.report import Report, counted
 from builder.site import rules
 from builder.sources import layouts
 from builder.sources.registry import Registry
@@ -74,15 +75,17 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
         if "error" in answer:
             report.warn(f"flatdex: {answer['error']}")
         else:
-            report.line(f"source {answer['source']}: answers, {answer['repositories']} repositories")
-    report.line(
-        f"{config.file}: {len(config.sources)} sources, {len(config.indexes)} indexes in {len(config.variants)} files, "
-        f"{len(config.targets)} targets: " + ("some sources do not answer" if failed else "good")
-    )
+            report.line(f"source {answer['source']}: answers, {counted(answer['repositories'], 'repository')}")
+    report.line(f"{config.file}: {_contents(config)}: " + ("not all sources answer" if failed else "good"))
     return Exit.FAILED if failed else Exit.DONE
 
 
-def _online(config: Config) -> Iterator[dict[str, object]]:
+def _contents(config: Config) -> str:
+    indexes = f"{counted(len(config.indexes), 'index')} in {counted(len(config.variants), 'file')}"
+    return f"{counted(len(config.sources), 'source')}, {indexes}, {counted(len(config.targets), 'target')}"
+
+
+def _online(config: Config) -> Iterator[dict[str, Any]]:
     with Transport() as transport:
         for source in config.sources:
             try:
@@ -124,7 +127,9 @@ def summary(built: Built) -> str:
     refs = {image.ref for images in built.site.images.values() for image in images}
     skipped = f", {len(built.site.skips)} skipped" if built.site.skips else ""
     state = "built" if built.changed else "unchanged:"
-    return f"{state} {built.snapshot}: {len(refs)} refs in {len(built.site.images)} indexes{skipped}"
+    return (
+        f"{state} {built.snapshot}: {counted(len(refs), 'ref')} in {counted(len(built.site.images), 'index')}{skipped}"
+    )
 
 
 def show_built(built: Built, report: Report) -> None:

@@ -7,6 +7,14 @@ from collections.abc import Callable
 from typing import TextIO
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 ref`, `2 refs`, `2 repositories`, `2 indexes`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("x") else "s")
+    return f"{number} {plural}"
+
+
 class Report:
     """`level` is -1 (quiet), 0, or 1 (verbose). Results go to `out`, all else to `err`."""
 
