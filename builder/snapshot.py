@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,13 @@ class Written:
 def carried_gzip(previous: Snapshot | None) -> Gzip:
     """Compresses, or takes the bytes that the previous snapshot has for the same content: zlib's versions differ."""
     known = previous.by_path if previous else {}
+    before = {entry.sha256: known[f"{path}.gz"] for path, entry in known.items() if f"{path}.gz" in known}
 
-    def compress(path: str, content: InMemory) -> bytes:
-        before, made = known.get(path), known.get(f"{path}.gz")
-        if previous and before and made and before.sha256 == content.sha256:
-            data = _read_intact(previous.folder / made.path, made)
-            if data is not None:
-                return data
-        return gzip.compress(content.data, 9, mtime=0)
+    @cache
+    def compress(content: InMemory) -> bytes:
+        made = before.get(content.sha256)
+        data = _read_intact(previous.folder / made.path, made) if previous and made else None
+        return gzip.compress(content.data, 9, mtime=0) if data is None else data
 
     return compress
 

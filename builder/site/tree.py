@@ -12,8 +12,8 @@ from builder.site import flatpakrepo, icons, index, rules
 from builder.site.content import Content, Files, InMemory, OnDisk
 from builder.site.rules import Target
 
-Gzip = Callable[[str, InMemory], bytes]
-"""Compresses the file at a path; bytes that were made for the same content before are taken again."""
+Gzip = Callable[[InMemory], bytes]
+"""Compresses; bytes that were made of the same content before are taken again."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _render(
 
 def _twins(folder: str, name: str, content: InMemory, gzip: Gzip) -> tuple[Target, Iterator[tuple[str, Content]]]:
     """The same index compressed, and both under the hash of their bytes, which is what the rules name."""
-    compressed = InMemory(gzip(f"{folder}/{name}", content))
+    compressed = InMemory(gzip(content))
     target = Target(f"sha256/{content.sha256}.json", f"sha256/{compressed.sha256}.json.gz")
     return target, iter(
         [
