@@ -54,6 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.FAILED
 
 
+def command() -> None:
+    """The installed command. After Ctrl-C it ends at once: requests that are still under way are not waited for."""
+    code = main()
+    if code == Exit.INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flatdex",
@@ -137,4 +147,4 @@ def _publish(args: argparse.Namespace, config: Config, report: Report) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

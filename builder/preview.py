@@ -5,7 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 import shutil
+import sys
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,7 +35,7 @@ def serve(folder: Path, port: int, report: Report) -> None:
     published(folder)
     handler = type("Handler", (_Handler,), {"folder": folder, "report": report})
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        server = _Server(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
         raise FlatdexError(f"port {port} of 127.0.0.1: {error}", "Name another one with --port.") from error
     with server:
@@ -45,10 +47,15 @@ def published(folder: Path) -> Snapshot:
     """The snapshot in `folder`, or the one that a store promoted. Raises FlatdexError if there is none."""
     current = Store(folder).current()
     try:
-        return read_snapshot(Store(folder).snapshots / current if current else folder)
+        return _snapshot(Store(folder).snapshots / current if current else folder)
     except Invalid as error:
         fix = "Name a store or a snapshot; a store needs a promoted one: `flatdex build`, then `flatdex promote`."
         raise FlatdexError(f"nothing to show in {folder}: {error}", fix) from error
+
+
+@lru_cache(maxsize=2)
+def _snapshot(folder: Path) -> Snapshot:
+    return read_snapshot(folder)
 
 
 def dispatch_of(snapshot: Snapshot) -> Dispatch:
@@ -73,6 +80,15 @@ def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | N
     if _GZIP.search(accept_encoding) and f"{path}.gz" in files:
         path = f"{path}.gz"
     return files.get(path)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle is nobody's mistake."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):

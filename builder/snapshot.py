@@ -174,11 +174,14 @@ def _remove_unfinished(store: Store) -> None:
 def _write_files(folder: Path, files: Files, entries: tuple[FileEntry, ...], previous: Snapshot | None) -> None:
     """Writes all files; those that an earlier one equals, mtime and all, are hard links to it and cost nothing."""
     known: dict[tuple[str, int], Path] = {}
+    folders: set[Path] = set()
     if previous:
         known.update({(entry.sha256, entry.mtime): previous.folder / entry.path for entry in previous.files})
     for entry in entries:
         place = folder / entry.path
-        create_folder(place.parent)
+        if place.parent not in folders:
+            create_folder(place.parent)
+            folders.add(place.parent)
         twin = known.get((entry.sha256, entry.mtime))
         if not (twin and _is_intact(twin, entry) and _linked(twin, place)):
             _write_content(place, files[entry.path], entry.mtime)

@@ -67,22 +67,20 @@ class Store:
         self.snapshots = root / SNAPSHOTS
         self.current_link = root / CURRENT
 
-    def complete(self) -> list[Snapshot]:
-        """All complete snapshots, the oldest first."""
+    def complete(self, start: str = "") -> Iterator[Snapshot]:
+        """The complete snapshots whose ids start with `start`, the newest first."""
         try:
-            names = sorted(entry.name for entry in os.scandir(self.snapshots) if _ID.fullmatch(entry.name))
+            names = [entry.name for entry in os.scandir(self.snapshots) if _ID.fullmatch(entry.name)]
         except FileNotFoundError:
-            return []
-        found = []
-        for name in names:
-            with contextlib.suppress(Invalid):
-                found.append(read_snapshot(self.snapshots / name))
-        return found
+            return
+        for name in sorted(names, reverse=True):
+            if name.startswith(start):
+                with contextlib.suppress(Invalid):
+                    yield read_snapshot(self.snapshots / name)
 
     def newest(self) -> Snapshot | None:
         """The newest complete snapshot."""
-        found = self.complete()
-        return found[-1] if found else None
+        return next(self.complete(), None)
 
     def current(self) -> str | None:
         """The id that `current` names; None before the first promotion. Raises FlatdexError if it is no such link."""
@@ -97,7 +95,7 @@ class Store:
 
     def find(self, wanted: str) -> Snapshot:
         """The complete snapshot whose id is, or alone starts with, `wanted`. Raises UsageError."""
-        found = [snapshot for snapshot in self.complete() if snapshot.id.startswith(wanted)]
+        found = list(self.complete(wanted))
         if len(found) != 1:
             why = f"{'several snapshots start' if found else 'no complete snapshot starts'} with {wanted!r}"
             raise UsageError(f"{why} in {self.snapshots}", "`flatdex list` shows them.")

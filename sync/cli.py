@@ -80,7 +80,7 @@ def add_verbs(add: Parsers) -> None:
 def run_list(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex list`."""
     current = place.store.current()
-    rows = [status.summary(snapshot, current) for snapshot in place.store.complete()]
+    rows = [status.summary(snapshot, current) for snapshot in reversed(list(place.store.complete()))]
     if args.json:
         report.result(json.dumps(rows))
         return Exit.DONE

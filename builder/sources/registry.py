@@ -46,14 +46,14 @@ class Registry:
     def read(self, tags: frozenset[str], progress: Progress) -> Iterator[Image | Skip]:
         """All images that `tags` lead to, repository by repository in the order of their names."""
         names = self.repositories()
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
+        pool = ThreadPoolExecutor(CONNECTIONS)
+        try:
             readings = [pool.submit(self._repository, name, tags) for name in names]
-            try:
-                for number, reading in enumerate(readings, 1):
-                    yield from reading.result()
-                    progress(number, len(readings))
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            for number, reading in enumerate(readings, 1):
+                yield from reading.result()
+                progress(number, len(readings))
+        finally:  # without waiting: after an error or Ctrl-C nobody wants the answers that are still under way
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def ping(self) -> None:
         """Asks whether a registry is there at all."""
