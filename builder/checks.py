@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from builder.config import Config
+from builder.config import Config, RegistrySource
 from builder.document import Document
 from builder.errors import Problem
 from builder.schema import suggestion
@@ -19,21 +20,33 @@ TOP_LEVEL = frozenset(
 )
 """What a snapshot has, or will have, at its top: no tag may be called so, since each tag is a folder there too."""
 
+_FLATPAK_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armhf": "arm"}
 
-def unknown_sources(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Indexes that name a source which is not there."""
-    known = list(data["sources"])
-    for name, index in data["indexes"].items():
-        for number, source in enumerate(index.get("sources", ())):
-            if source not in known:
+
+def references(document: Document) -> Iterator[Problem]:
+    """Indexes that name a source which is not there, and `defaults` that are for no index.
+
+    The document may have other problems: what is not of the right type is passed over, the schema tells it.
+    """
+    known = list(_mapping(document.data, "sources"))
+    indexes = _mapping(document.data, "indexes")
+    if indexes.keys() == {"defaults"} or (not indexes and isinstance(_at(document.data, "indexes"), dict)):
+        yield document.problem(("indexes",), "no index is given", "Add one, such as `stable: {tags: [latest]}`.")
+    for name, index in indexes.items():
+        sources = _at(index, "sources")
+        for number, source in enumerate(sources if isinstance(sources, list) else ()):
+            if isinstance(source, str) and source not in known:
                 path = ("indexes", name, "sources", number)
                 yield document.problem(path, f"no source is called {source!r}", suggestion(source, known))
 
 
-def no_index(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Only `defaults`, and nothing that they are for."""
-    if not set(data["indexes"]) - {"defaults"}:
-        yield document.problem(("indexes",), "no index is given", "Add one, such as `stable: {tags: [latest]}`.")
+def _at(data: object, key: str) -> Any:
+    return data.get(key) if isinstance(data, dict) else None
+
+
+def _mapping(data: object, key: str) -> Mapping[str, Any]:
+    value = _at(data, key)
+    return value if isinstance(value, dict) else {}
 
 
 def collisions(document: Document, config: Config) -> Iterator[Problem]:
@@ -42,6 +55,42 @@ def collisions(document: Document, config: Config) -> Iterator[Problem]:
     yield from _one_index_a_tag(document, config)
     yield from _file_names(document, config)
     yield from _top_level_names(document, config)
+    yield from _addresses(document, config)
+    yield from _targets_apart(document, config)
+
+
+def _addresses(document: Document, config: Config) -> Iterator[Problem]:
+    for source in config.sources:
+        if isinstance(source, RegistrySource) and source.registry.endswith("/v2"):
+            what = "the URL ends with /v2/, which flatdex adds itself"
+            yield document.problem(("sources", source.name, "registry"), what, f"Write {source.registry[:-2]}")
+    for index in config.indexes:
+        for number, architecture in enumerate(index.architectures):
+            if architecture in _FLATPAK_NAMES:
+                yield document.problem(
+                    ("indexes", index.name, "architectures", number),
+                    f"{architecture} is Flatpak's name of an architecture; queries use OCI's",
+                    f"Did you mean `{_FLATPAK_NAMES[architecture]}`?",
+                )
+
+
+def _targets_apart(document: Document, config: Config) -> Iterator[Problem]:
+    owner: dict[str, str] = {}
+    for name, settings in config.targets.items():
+        place = settings["rsync"].rstrip("/")
+        if not re.match(r"[^/]*:", place):
+            folder = (config.folder / place).resolve()
+            place = str(folder)
+            if folder.is_relative_to(config.store.resolve()) or config.store.resolve().is_relative_to(folder):
+                fix = "Use a folder of its own; to serve from this machine's store no target is needed."
+                yield document.problem(
+                    ("targets", name, "rsync"), "the target and the store lie within each other", fix
+                )
+        if place in owner:
+            yield document.problem(
+                ("targets", name, "rsync"), f"this is the target {owner[place]!r} too", "Remove one."
+            )
+        owner.setdefault(place, name)
 
 
 def _one_registry_an_index(document: Document, config: Config) -> Iterator[Problem]:

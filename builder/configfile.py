@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from builder.document import Document
 from builder.errors import ConfigError, Problem
 
 NAME = "flatdex.yaml"
+SCHEMA = "config.schema.json"
 SYSTEM = Path("/etc/flatdex/flatdex.yaml")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
@@ -35,15 +37,21 @@ def load(file: Path, environment: Mapping[str, str], store: str | None = None) -
     """The checked configuration in `file`; `store`, where given, replaces the file's. Raises ConfigError."""
     read = document.read(file, environment)
     old_form = regindexer.recognised(read.data)
-    _raise(read, schema.problems(read, regindexer.SCHEMA if old_form else "config.schema.json"))
+    found = [*read.problems, *_no_store(read, store)]
+    found += _of_other_keys(found, schema.problems(read, regindexer.SCHEMA if old_form else SCHEMA))
+    found += [] if old_form else checks.references(read)
+    _raise(read, found)
     data: Any = read.data  # a mapping, the schema says
-    place = _store(read, data, store)
-    if old_form:
-        return regindexer.config(read, data, place)
-    _raise(read, [*checks.unknown_sources(read, data), *checks.no_index(read, data)])
-    config = _config(read, data, place)
-    _raise(read, list(checks.collisions(read, config)))
+    place = Path(store).absolute() if store else _absolute(file.parent, data["store"])
+    config = regindexer.config(read, data, place) if old_form else _config(read, data, place)
+    _raise(read, [*(regindexer.problems(read, data) if old_form else checks.collisions(read, config))])
     return config
+
+
+def _of_other_keys(told: list[Problem], found: list[Problem]) -> list[Problem]:
+    """What is found at keys of which nothing was told yet: a second message would only repeat the first."""
+    keys = {problem.key for problem in told}
+    return [problem for problem in found if problem.key not in keys]
 
 
 def _raise(read: Document, problems: list[Problem]) -> None:
@@ -51,13 +59,10 @@ def _raise(read: Document, problems: list[Problem]) -> None:
         raise ConfigError(str(read.file), problems)
 
 
-def _store(read: Document, data: Mapping[str, Any], given: str | None) -> Path:
-    if given:
-        return Path(given).absolute()
-    if "store" not in data:
-        fix = "Add `store: FOLDER`, or give --store FOLDER."
-        raise ConfigError(str(read.file), [Problem(1, "store", "no store is named", fix)])
-    return _absolute(read.file.parent, data["store"])
+def _no_store(read: Document, given: str | None) -> list[Problem]:
+    if given or not isinstance(read.data, dict) or "store" in read.data:
+        return []
+    return [Problem(1, "store", "no store is named", "Add `store: FOLDER`, or give --store FOLDER.")]
 
 
 def _absolute(folder: Path, path: str) -> Path:
@@ -90,7 +95,8 @@ def _remote(data: Mapping[str, str]) -> Remote:
 def _source(name: str, data: Mapping[str, Any], folder: Path) -> Source:
     if "layouts" in data:
         token = Token(data.get("token", Token.NONE))
-        patterns = tuple(str(_absolute(folder, pattern)) for pattern in data["layouts"])
+        here = Path(glob.escape(str(folder)))  # only what the configuration says may be a pattern
+        patterns = tuple(str(_absolute(here, pattern)) for pattern in data["layouts"])
         return LayoutSource(name, patterns, data.get("tag", variants.FALLBACK_TAG), token)
     registry = data["registry"].rstrip("/")
     return RegistrySource(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -14,16 +14,18 @@ from builder.errors import ConfigError, Problem
 KeyPath = tuple[str | int, ...]
 
 TYPOGRAPHIC_QUOTES = "“”„‟‘’‚‛«»‹›"
+_UNCLOSED = re.compile(r"(?<!\$)(?:\$\$)*\$\{(?![A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\})")
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: `data` as plain Python values, `lines` (from 1) by key path."""
+    """A parsed file: `data` as plain Python values, `lines` (from 1) by key path, and what is wrong with it so far."""
 
     file: Path
     data: object
     lines: Mapping[KeyPath, int]
+    problems: tuple[Problem, ...] = ()
 
     def problem(self, path: KeyPath, what: str, fix: str = "") -> Problem:
         """A problem at the line of `path`, or of its nearest parent that stands in the file."""
@@ -40,19 +42,28 @@ def key_text(path: KeyPath) -> str:
 
 
 def read(file: Path, environment: Mapping[str, str]) -> Document:
-    """The document in `file`. Raises ConfigError for all that is wrong at this level, at once."""
+    """The document in `file`. Raises ConfigError if no data can be made of it; all else goes into its `problems`."""
     text = _text(file)
+    try:
+        return _parsed(file, text, environment)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(str(file), [_syntax_problem(error, text)]) from error
+
+
+def _parsed(file: Path, text: str, environment: Mapping[str, str]) -> Document:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             raise ConfigError(str(file), [Problem(1, "", "the file is empty", "`flatdex init` writes a starter.")])
-        problems = list(_node_problems(node, (), ()))
-        if problems:
-            raise ConfigError(str(file), problems)
-        document = Document(file, loader.construct_document(node), dict(_lines(node, ())))
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(str(file), [_syntax_problem(error, text)]) from error
+        loops = list(_loops(node, (), ()))
+        if loops:  # nothing else could be looked at without end
+            raise ConfigError(str(file), loops)
+        broken = list(_broken_nodes(loader, node, ()))
+        if broken:
+            raise ConfigError(str(file), [*broken, *_odd_nodes(node, ())])
+        odd = tuple(_odd_nodes(node, ()))  # before the construction, which puts merged keys among the others
+        document = Document(file, loader.construct_document(node), dict(_lines(node, ())), odd)
     finally:
         loader.dispose()
     return _filled_in(document, environment)
@@ -70,9 +81,9 @@ def _text(file: Path) -> str:
 
 
 def _syntax_problem(error: Exception, text: str) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    line = mark.line + 1 if mark else 1
-    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    if isinstance(error, RecursionError):
+        return Problem(1, "", "not valid YAML: nested too deeply")
+    line, what = _place(error, text)
     lines = text.splitlines()
     nearby = "".join(lines[max(0, line - 2) : line])
     fix = "Check the indentation, and put values that hold `: `, `#` or `*` in quotes."
@@ -80,42 +91,84 @@ def _syntax_problem(error: Exception, text: str) -> Problem:
         fix = 'There is a typographic quote here, probably pasted from a web page: use " instead.'
     elif "\t" in nearby:
         fix = "There is a tab here: YAML is indented with spaces."
+    elif "single document" in str(error):
+        fix = "A file holds one document: remove the line `---`."
     return Problem(line, "", f"not valid YAML: {what}", fix)
 
 
-def _node_problems(node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Iterator[Problem]:
-    """Keys that are given twice or are no strings, loops, and quotes that only look like quotes."""
-    line = node.start_mark.line + 1
-    if id(node) in parents:
-        yield Problem(line, key_text(path), "an alias that contains itself", "Remove the alias.")
-    elif isinstance(node, yaml.ScalarNode):
-        if node.style is None and _looks_quoted(node.value):
-            fix = 'It was probably pasted from a web page: use " instead.'
-            yield Problem(line, key_text(path), f"a typographic quote in {node.value}", fix)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            yield from _node_problems(item, (*path, number), (*parents, id(node)))
+def _place(error: Exception, text: str) -> tuple[int, str]:
+    """The line of a YAML error, and what it is."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return text[: error.position].count("\n") + 1, f"a control character, {error.character:#04x}"
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return mark.line + 1 if mark else 1, what
+
+
+def _children(node: yaml.Node, path: KeyPath) -> Iterator[tuple[yaml.Node, KeyPath]]:
+    """The values within a node, with their key paths."""
+    if isinstance(node, yaml.SequenceNode):
+        yield from ((item, (*path, number)) for number, item in enumerate(node.value))
     elif isinstance(node, yaml.MappingNode):
-        yield from _mapping_problems(node, path, (*parents, id(node)))
+        for key, value in node.value:
+            yield value, (*path, key.value) if isinstance(key, yaml.ScalarNode) else path
 
 
-def _mapping_problems(node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            yield Problem(line, key_text(path), "a key that is a list or a mapping", "Keys are plain words.")
-            continue
-        inner = (*path, key.value)
-        if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
-            yield Problem(line, key_text(inner), "a key that is not a string", f'Put it in quotes: "{key.value}".')
-        elif key.style is None and _looks_quoted(key.value):
-            fix = 'It was probably pasted from a web page: use " instead.'
-            yield Problem(line, key_text(inner), f"a typographic quote in the key {key.value}", fix)
-        elif key.value in seen:
-            yield Problem(line, key_text(inner), f"given twice, first in line {seen[key.value]}", "Keep one of them.")
-        seen.setdefault(key.value, line)
-        yield from _node_problems(value, inner, parents)
+def _loops(node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Iterator[Problem]:
+    if id(node) in parents:
+        line = node.start_mark.line + 1
+        yield Problem(line, key_text(path), "an alias that contains itself", "Remove the alias.")
+        return
+    for child, inner in _children(node, path):
+        yield from _loops(child, inner, (*parents, id(node)))
+
+
+def _broken_nodes(loader: yaml.SafeLoader, node: yaml.Node, path: KeyPath) -> Iterator[Problem]:
+    """What no data can be made of: keys that are no strings, values that are not of their type."""
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            loader.construct_object(node)
+        except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError):
+            fix = f'To have it as text, put it in quotes: "{node.value}".'
+            yield Problem(line, key_text(path), f"not valid YAML: {node.value!r} has not the form of its type", fix)
+    elif isinstance(node, yaml.MappingNode):
+        if node.tag != "tag:yaml.org,2002:map":
+            yield Problem(line, key_text(path), f"not valid YAML: an unknown type, {node.tag}", "Remove the type.")
+        for key, _ in node.value:
+            yield from _broken_key(key, path)
+    for child, inner in _children(node, path):
+        yield from _broken_nodes(loader, child, inner)
+
+
+def _broken_key(key: yaml.Node, path: KeyPath) -> Iterator[Problem]:
+    line = key.start_mark.line + 1
+    if not isinstance(key, yaml.ScalarNode):
+        yield Problem(line, key_text(path), "a key that is a list or a mapping", "Keys are plain words.")
+    elif key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+        fix = f'Put it in quotes: "{key.value}".'
+        yield Problem(line, key_text((*path, key.value)), "a key that is not a string", fix)
+
+
+def _odd_nodes(node: yaml.Node, path: KeyPath) -> Iterator[Problem]:
+    """Keys that are given twice, and quotes that only look like quotes. There are no loops in `node` any more."""
+    line = node.start_mark.line + 1
+    fix = 'It was probably pasted from a web page: use " instead.'
+    if isinstance(node, yaml.ScalarNode) and node.style is None and _looks_quoted(node.value):
+        yield Problem(line, key_text(path), f"a typographic quote in {node.value}", fix)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            inner = (*path, key.value)
+            if key.style is None and _looks_quoted(key.value):
+                yield Problem(line, key_text(inner), f"a typographic quote in the key {key.value}", fix)
+            if key.value in seen:
+                what = f"given twice, first in line {seen[key.value]}"
+                yield Problem(line, key_text(inner), what, "Keep one of them.")
+            seen.setdefault(key.value, line)
+    for child, inner in _children(node, path):
+        yield from _odd_nodes(child, inner)
 
 
 def _looks_quoted(text: str) -> bool:
@@ -124,14 +177,10 @@ def _looks_quoted(text: str) -> bool:
 
 def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*path, key.value)
-            yield from _lines(value, inner)
-            yield inner, key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            yield from _lines(item, (*path, number))
+    for child, inner in _children(node, path):
+        yield from _lines(child, inner)
+    if isinstance(node, yaml.MappingNode):  # the line of a key, not that of its value
+        yield from (((*path, key.value), key.start_mark.line + 1) for key, _ in node.value)
 
 
 def _filled_in(document: Document, environment: Mapping[str, str]) -> Document:
@@ -145,6 +194,8 @@ def _filled_in(document: Document, environment: Mapping[str, str]) -> Document:
         if isinstance(value, str):
             text, unset = fill_in(value, environment)
             fix = "Set it in the environment, or give a default: "
+            if _UNCLOSED.search(value):
+                problems.append(document.problem(path, f"an unfinished variable in {value!r}", "Write ${NAME}, or $$."))
             problems.extend(
                 document.problem(path, f"the variable {name} is not set", fix + f"${{{name}:-value}}.")
                 for name in unset
@@ -153,9 +204,7 @@ def _filled_in(document: Document, environment: Mapping[str, str]) -> Document:
         return value
 
     data = fill(document.data, ())
-    if problems:
-        raise ConfigError(str(document.file), problems)
-    return Document(document.file, data, document.lines)
+    return replace(document, data=data, problems=(*document.problems, *problems))
 
 
 def fill_in(text: str, environment: Mapping[str, str]) -> tuple[str, list[str]]:

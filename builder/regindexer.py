@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from builder.checks import TOP_LEVEL
 from builder.config import Cache, Config, Form, Icons, Index, RegistrySource, Variant
 from builder.dispatch import Dispatch, Route
 from builder.document import Document
-from builder.errors import ConfigError, Problem
+from builder.errors import Problem
 from builder.variants import FALLBACK_TAG, default_tag
 
 SCHEMA = "regindexer.schema.json"
@@ -34,11 +35,8 @@ def recognised(data: object) -> bool:
 def config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
     """The configuration, with what regindexer's deployments had in their web server's rules."""
     entries: Mapping[str, Mapping[str, Any]] = data["indexes"]
-    problems = [*_twin_files(read, entries), *_icons_missing(read, data)]
-    if problems:
-        raise ConfigError(str(read.file), problems)
-    sources = {source.name: source for source in map(_source, entries.values())}
-    indexes = tuple(_index(name, entry) for name, entry in entries.items())
+    sources = _sources(entries.values())
+    indexes = tuple(_index(name, entry, sources[_address(entry)].name) for name, entry in entries.items())
     return Config(
         file=read.file,
         store=store,
@@ -56,23 +54,37 @@ def config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
     )
 
 
-def _source(entry: Mapping[str, Any]) -> RegistrySource:
+def problems(read: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the schema can't say: twins of names, and icons that have no place of their own."""
+    yield from _twin_files(read, data["indexes"])
+    yield from _icons_missing(read, data)
+    folder = _icons(data.get("icons_uri", "/icons/")).folder
+    top = folder.partition("/")[0].lower()
+    if top in TOP_LEVEL - {"icons"}:
+        what = f"the icons would lie in /{folder}/, which is something else's place in the site"
+        yield read.problem(("icons_uri",), what, "Use a folder of their own, such as /app-icons/.")
+
+
+def _address(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Where flatdex reads, and where clients do."""
     registry = entry["registry"].rstrip("/")
-    public = entry.get("registry_public", registry + "/")
-    return RegistrySource(name=_source_name(entry), registry=registry, public=public)
+    return registry, entry.get("registry_public", registry + "/")
 
 
-def _source_name(entry: Mapping[str, Any]) -> str:
-    registry = entry["registry"].rstrip("/")
-    public = entry.get("registry_public")
-    return f"{registry} ({public})" if public else str(registry)
+def _sources(entries: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], RegistrySource]:
+    """A source for each address. Their names become public: they must not tell where the registry is inside."""
+    addresses = list(dict.fromkeys(map(_address, entries)))
+    return {
+        (registry, public): RegistrySource(f"registry-{number}" if number > 1 else "registry", registry, public)
+        for number, (registry, public) in enumerate(addresses, 1)
+    }
 
 
-def _index(name: str, entry: Mapping[str, Any]) -> Index:
+def _index(name: str, entry: Mapping[str, Any], source: str) -> Index:
     required = (*entry.get("required_labels", ()), *entry.get("required_annotations", ()))
     return Index(
         name=name,
-        sources=(_source_name(entry),),
+        sources=(source,),
         tags=tuple(entry["tags"]),
         architectures=tuple(entry.get("architectures", ())),
         required_labels=tuple(dict.fromkeys(required)),

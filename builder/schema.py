@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 from builder.document import TYPOGRAPHIC_QUOTES, Document, KeyPath
 from builder.errors import Problem
+
+
+def _pattern(validator: Any, pattern: str, instance: object, schema: Any) -> Iterator[ValidationError]:
+    """As the specification has it: `$` is the end, where Python lets a line break follow."""
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -25,7 +36,7 @@ def problems(document: Document, name: str) -> list[Problem]:
     """All that the schema `builder/NAME` finds wrong in `document`."""
     schema = _schema(name)
     # What jsonschema types as "anything, or unset" is Any here: which keyword failed tells its type.
-    errors: Iterable[Any] = Draft202012Validator(schema).iter_errors(document.data)
+    errors: Iterable[Any] = _Validator(schema).iter_errors(document.data)
     return [problem for error in errors for problem in _explained(document, error, _place(schema, error))]
 
 
@@ -61,6 +72,10 @@ def _explained(document: Document, error: Any, schema: Mapping[str, Any]) -> Ite
                 missing = [other for other in needed if other not in error.instance]
                 if key in error.instance and missing and f"'{key}'" in error.message:
                     yield document.problem((*path, key), f"goes with `{missing[0]}`, which is not given here")
+        case "oneOf" if not isinstance(error.instance, dict):
+            pass  # that it is no mapping is told already
+        case "uniqueItems":
+            yield document.problem(path, f"one is given twice in {_shown(error.instance)}", "Keep one of each.")
         case "oneOf":
             both = all(key in error.instance for branch in error.validator_value for key in branch["required"])
             what = "`registry` and `layouts` in one source" if both else "neither `registry` nor `layouts`"
@@ -87,8 +102,10 @@ def _fix(value: object, schema: Mapping[str, Any]) -> str:
     text = str(value)
     if isinstance(value, str) and any(quote in value for quote in TYPOGRAPHIC_QUOTES):
         return 'It holds a typographic quote, probably pasted from a web page: use " instead, or none.'
-    if str(schema.get("description")).startswith("a lifetime") and isinstance(value, int):
-        return f"Give it a unit: {value}s."
+    if str(schema.get("description")).startswith("a lifetime") and not isinstance(value, str):
+        return f"Give it a unit: {value}s." if type(value) is int else ""
+    if isinstance(value, str) and value.startswith("~"):
+        return "Write the whole path, or ~/ for your own home folder."
     if kind == "string" and isinstance(value, bool | int | float):
         return f'Put it in quotes: "{text.lower() if isinstance(value, bool) else text}".'
     if kind == "array" and isinstance(value, str | int | float):
