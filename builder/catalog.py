@@ -27,7 +27,7 @@ class Skip:
     @property
     def act(self) -> bool:
         """Whether an admin should do something about it."""
-        return self.code not in ("not-a-flatpak", "attestation", "duplicate-ref")
+        return self.code not in ("not-a-flatpak", "attestation", "duplicate-ref", "icon-rejected")
 
 
 @dataclass(frozen=True)

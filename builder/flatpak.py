@@ -36,7 +36,7 @@ TOKEN_NONE = "AAAAAABp"  # int32 0 as a GVariant in base64
 TOKEN_REQUIRED = "AQAAAABp"  # int32 1
 
 _LONGEST_ID = 255
-_ID = re.compile(r"[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*){2,}")
+_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+\.[A-Za-z_-][A-Za-z0-9_-]*")
 _ARCH = re.compile(r"[A-Za-z0-9_]+")
 _BRANCH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 

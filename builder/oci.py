@@ -68,6 +68,8 @@ class ImageIndex:
 
     media_type: str
     manifests: tuple[Descriptor, ...]
+    faults: tuple[str, ...] = ()
+    """What is wrong with entries that are no descriptors; they don't spoil the others."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +106,29 @@ def parse_manifest(data: bytes, content_type: str = "") -> Manifest | ImageIndex
     """A manifest or image index; `content_type` helps where the JSON has no `mediaType`. Raises Malformed."""
     value = parse_object(data)
     media_type = _text(value, "mediaType")
+    if media_type and media_type not in MANIFEST_TYPES:
+        raise Malformed(f"not an image manifest but {media_type[:80]!r}")
     kind = media_type or content_type.partition(";")[0].strip()
     if kind in INDEX_TYPES or (kind not in MANIFEST_TYPES and "manifests" in value):
-        return ImageIndex(media_type, tuple(map(parse_descriptor, _list(value, "manifests"))))
+        return _parse_index(media_type, _list(value, "manifests"))
     if value.get("schemaVersion") != 2 or "config" not in value:
-        raise Malformed(f"not an image manifest but {kind or 'of no known type'}")
+        raise Malformed("not an image manifest")
     return Manifest(
         media_type,
         parse_descriptor(value["config"]),
         tuple(map(parse_descriptor, _list(value, "layers"))),
         _strings(value, "annotations"),
     )
+
+
+def _parse_index(media_type: str, entries: list[Any]) -> ImageIndex:
+    descriptors, faults = [], []
+    for entry in entries:
+        try:
+            descriptors.append(parse_descriptor(entry))
+        except Malformed as error:
+            faults.append(str(error))
+    return ImageIndex(media_type, tuple(descriptors), tuple(faults))
 
 
 def parse_descriptor(value: object) -> Descriptor:
@@ -169,8 +183,8 @@ def _text(value: Mapping[str, Any], key: str) -> str:
     text = value.get(key)
     if text is None:
         return ""
-    if not isinstance(text, str):
-        raise Malformed(f"`{key}` is not a string")
+    if not isinstance(text, str) or not _is_text(text):
+        raise Malformed(f"`{key}` is not text")
     return text
 
 
@@ -192,13 +206,15 @@ def _strings(value: Mapping[str, Any], key: str) -> dict[str, str]:
     for name, text in items.items():
         if not isinstance(text, str):
             raise Malformed(f"`{key}` has a value that is not a string: {name[:80]!r}")
-        if "\0" in text or not _encodable(text) or not _encodable(name):
+        if not _is_text(text) or not _is_text(name):
             raise Malformed(f"`{key}` has a value that is not text: {name[:80]!r}")
     return items
 
 
-def _encodable(text: str) -> bool:
-    """False for the lone surrogates that JSON can carry and UTF-8 can't."""
+def _is_text(text: str) -> bool:
+    """False for NUL, which ends a text in C, and for the lone surrogates that JSON can carry and UTF-8 can't."""
+    if "\0" in text:
+        return False
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from builder import oci
 from builder.catalog import Image, Skip
 from builder.config import LayoutSource
-from builder.errors import SourceError
-from builder.oci import Descriptor, Malformed, Manifest
+from builder.errors import FlatdexError, SourceError
+from builder.oci import Descriptor, ImageIndex, Malformed, Manifest
 from builder.sources import walk
-from builder.sources.walk import Missing, Place
+from builder.sources.walk import LeftOut, Missing, Place
 
 _LARGEST_INDEX = 8 * 1024 * 1024
-_CHUNK = 1024 * 1024
 
 Trusted = Callable[[str, Descriptor], bool]
 """Whether a blob of a repository was already checked, and copied, by an earlier build."""
@@ -34,7 +36,7 @@ def folders(source: LayoutSource) -> dict[str, Path]:
     operation = "find OCI layouts"
     named: dict[str, Path] = {}
     for pattern in source.layouts:
-        found = [Path(path) for path in sorted(glob.glob(pattern)) if Path(path).is_dir()]
+        found = [path for path in map(Path, sorted(glob.glob(pattern))) if path.is_dir() or _leads_nowhere(path)]
         if not found:
             fix = "Is the path right, and is its disk mounted? An empty remote is not published by accident."
             raise SourceError(source.name, operation, f"no folder matches {pattern}", fix)
@@ -48,6 +50,13 @@ def folders(source: LayoutSource) -> dict[str, Path]:
                 raise SourceError(source.name, operation, why, "Rename one of the folders.")
             named[name] = folder
     return named
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Raises FlatdexError for a link to what is not there: a disk that isn't mounted is no reason to publish less."""
+    if path.is_symlink() and not path.exists():
+        raise FlatdexError(f"{path} leads to {path.readlink()}, which is not there", "Is its disk mounted?")
+    return False
 
 
 def repository_name(folder: str) -> str:
@@ -67,26 +76,28 @@ def _layout(
     source: LayoutSource, name: str, folder: Path, tags: frozenset[str], trusted: Trusted
 ) -> Iterator[Image | Skip]:
     try:
-        listed = _listed(folder)
-    except (Malformed, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        yield Skip(source.name, name, folder.name, "not-a-layout", f"{folder}: {why}")
+        index = _index(folder)
+    except (Malformed, Missing) as error:
+        yield Skip(source.name, name, folder.name, "not-a-layout", str(error))
         return
+    for fault in index.faults:
+        yield Skip(source.name, name, folder.name, "malformed", f"an entry of index.json: {fault}")
     contents = _Contents(name, folder, trusted)
-    for descriptor in listed:
+    for descriptor in index.manifests:
         tag = _tag(source, descriptor)
         if tag in tags:
             yield from walk.images(contents, Place(source.name, name, tag), descriptor)
 
 
-def _listed(folder: Path) -> tuple[Descriptor, ...]:
-    version = oci.parse_object(_start(folder / "oci-layout", _LARGEST_INDEX)).get("imageLayoutVersion")
+def _index(folder: Path) -> ImageIndex:
+    version = oci.parse_object(_start(folder, "oci-layout", _LARGEST_INDEX)).get("imageLayoutVersion")
     if version != "1.0.0":
         raise Malformed(f"the layout version is {version!r}, not 1.0.0")
-    index = oci.parse_manifest(_start(folder / "index.json", _LARGEST_INDEX), oci.IMAGE_INDEX)
-    if isinstance(index, Manifest):
+    data = _start(folder, "index.json", _LARGEST_INDEX)
+    index = oci.parse_manifest(data, oci.IMAGE_INDEX)
+    if isinstance(index, Manifest) or "manifests" not in oci.parse_object(data):
         raise Malformed("index.json is not an image index")
-    return index.manifests
+    return index
 
 
 def _tag(source: LayoutSource, descriptor: Descriptor) -> str:
@@ -120,30 +131,33 @@ class _Contents:
         return self._folder / "blobs" / "sha256" / descriptor.hex
 
     def _read(self, descriptor: Descriptor, limit: int) -> bytes:
-        try:
-            return _start(self._path(descriptor), limit)
-        except OSError as error:
-            raise Missing(f"the layout has no readable {self._path(descriptor)}") from error
+        return _start(self._folder, f"blobs/sha256/{descriptor.hex}", limit)
 
     def _check(self, layer: Descriptor) -> None:
-        try:
-            size, digest = _measured(self._path(layer))
-        except OSError as error:
-            raise Missing(f"the layout has no readable {self._path(layer)}") from error
-        if (size, digest) != (layer.size, layer.digest):
-            raise Malformed(f"the layer {layer.digest} is not what its name says: {size} bytes of digest {digest}")
+        with _opened(self._folder, f"blobs/sha256/{layer.hex}") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            if size != layer.size:
+                raise LeftOut("size-mismatch", f"{layer.digest} has {size} bytes, but {layer.size} are said of it")
+            if hashlib.file_digest(opened, "sha256").hexdigest() != layer.hex:
+                raise LeftOut("digest-mismatch", f"the bytes under {layer.digest} have another digest")
 
 
-def _start(file: Path, limit: int) -> bytes:
+def _start(layout: Path, name: str, limit: int) -> bytes:
     """The file's first bytes: one more than `limit` at most, which then are too many for whoever checks the size."""
-    with file.open("rb") as opened:
+    with _opened(layout, name) as opened:
         return opened.read(limit + 1)
 
 
-def _measured(file: Path) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    with file.open("rb") as opened:
-        while part := opened.read(_CHUNK):
-            digest.update(part)
-            size += len(part)
-    return size, "sha256:" + digest.hexdigest()
+def _opened(layout: Path, name: str) -> BufferedReader:
+    """A plain file of a layout. Raises Missing if it isn't there; what can't be read is another thing, and an error."""
+    try:
+        # Without waiting: to open a pipe that nobody writes to would take for ever.
+        descriptor = os.open(layout / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Missing(f"the layout {layout.name} has no {name}") from error
+    except OSError as error:
+        raise FlatdexError(f"{layout / name} cannot be read: {error.strerror}", "Nothing was built.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Missing(f"{name} in the layout {layout.name} is no plain file")
+    return os.fdopen(descriptor, "rb")

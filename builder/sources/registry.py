@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
@@ -10,21 +10,23 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from requests.utils import parse_header_links
+
 from builder import oci
 from builder.catalog import Image, Skip
 from builder.config import RegistrySource
 from builder.errors import SourceError
 from builder.oci import Descriptor, Malformed, Manifest
+from builder.report import counted
 from builder.sources import walk
-from builder.sources.transport import FetchError, Response, Transport
-from builder.sources.walk import Missing, Place
+from builder.sources.transport import FetchError, Response, TooLargeError, Transport
+from builder.sources.walk import LeftOut, Missing, Place
 
 CONNECTIONS = 16
 _PAGE = 1000  # the most that registries grant
 _LARGEST_PAGE = 8 * 1024 * 1024
 _MOST_PAGES = 10_000
-_NEXT = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
-_FIXES = {
+_FIXES: dict[int | None, str] = {
     None: "Is the registry running, and is its URL in the configuration right?",
     HTTPStatus.UNAUTHORIZED: "The registry wants a login; flatdex reads it as an anonymous client.",
     HTTPStatus.FORBIDDEN: "The registry does not let anonymous clients read this.",
@@ -52,8 +54,8 @@ class Registry:
             for number, reading in enumerate(readings, 1):
                 yield from reading.result()
                 progress(number, len(readings))
-        finally:  # without waiting: after an error or Ctrl-C nobody wants the answers that are still under way
-            pool.shutdown(wait=False, cancel_futures=True)
+        finally:  # after Ctrl-C nobody wants to wait for the answers that are still under way
+            pool.shutdown(wait=isinstance(sys.exception(), Exception), cancel_futures=True)
 
     def ping(self) -> None:
         """Asks whether a registry is there at all."""
@@ -65,7 +67,12 @@ class Registry:
         names = {name for name in patterns if not is_glob(name)}
         if len(names) < len(patterns):
             names.update(self._catalog())
-        return sorted(name for name in names if takes(self._source, name))
+        taken = sorted(name for name in names if takes(self._source, name))
+        if not taken:
+            why = f"none of the registry's {counted(len(names), 'repository')} is taken by the configuration"
+            fix = "Look at `repositories` and `exclude`. An empty remote is not published by accident."
+            raise SourceError(self._source.name, "find repositories", why, fix)
+        return taken
 
     def _catalog(self) -> Iterator[str]:
         operation = "list the repositories"
@@ -74,8 +81,14 @@ class Registry:
                 raise SourceError(self._source.name, operation, f"not a repository name: {name[:80]!r}")
             yield name
 
-    def _tags(self, repository: str) -> Iterator[str]:
-        return self._listed(f"{repository}/tags/list", "tags", f"list the tags of {repository}")
+    def _tags(self, repository: str) -> list[str]:
+        try:
+            return list(self._listed(f"{repository}/tags/list", "tags", f"list the tags of {repository}"))
+        except SourceError as error:
+            # A catalog also names repositories to which somebody is just pushing, and such as were emptied.
+            if _status(error) == HTTPStatus.NOT_FOUND and repository not in self._source.repositories:
+                return []
+            raise
 
     def _repository(self, repository: str, tags: frozenset[str]) -> list[Image | Skip]:
         contents = _Contents(self, repository)
@@ -92,19 +105,28 @@ class Registry:
         for _ in range(_MOST_PAGES):
             page = self._get(url, _LARGEST_PAGE, ("application/json",), operation, fix)
             yield from self._names(page, key, operation)
-            url = _next_page(page)
+            url = self._next_page(page, operation)
             if not url:
                 return
             if urlsplit(url)[:2] != origin:
                 raise SourceError(self._source.name, operation, f"its next page is at another place: {url}")
         raise SourceError(self._source.name, operation, f"more than {_MOST_PAGES} pages")
 
+    def _next_page(self, page: Response, operation: str) -> str:
+        links = parse_header_links(page.headers.get("Link", ""))
+        following = next((link["url"] for link in links if link.get("rel", "").lower() == "next"), "")
+        try:
+            return urljoin(page.url, following) if following else ""
+        except ValueError as error:
+            raise SourceError(self._source.name, operation, f"its next page is no URL: {following!r:.200}") from error
+
     def _names(self, page: Response, key: str, operation: str) -> list[str]:
         try:
-            names = oci.parse_object(page.body).get(key)
+            answer = oci.parse_object(page.body)
         except Malformed as error:
             raise SourceError(self._source.name, operation, f"GET {page.url}: {error}") from error
-        if names is None:  # docker-registry says null when the last tag is gone
+        names = answer.get(key)
+        if names is None and key in answer:  # docker-registry says null when the last tag is gone
             return []
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise SourceError(self._source.name, operation, f"GET {page.url}: `{key}` is not a list of names")
@@ -114,19 +136,19 @@ class Registry:
         try:
             return self._transport.get(url, limit, accept)
         except FetchError as error:
-            known = _FIXES.get(HTTPStatus(error.status) if error.status else None, "")
-            best = fix if fix and error.status else known
+            best = fix if fix and error.status else _FIXES.get(error.status, "")
             raise SourceError(self._source.name, operation, str(error), best) from error
 
     def fetch(self, repository: str, kind: str, reference: str, limit: int) -> Response:
-        """A manifest or blob. Raises Missing for a 404."""
+        """A manifest or blob. Raises Missing for a 404, and LeftOut for one that is larger than `limit` bytes."""
         url = f"{self._source.registry}/v2/{repository}/{kind}/{reference}"
         try:
             return self._get(url, limit, oci.MANIFEST_TYPES if kind == "manifests" else (), f"read {repository}")
         except SourceError as error:
-            cause = error.__cause__
-            if isinstance(cause, FetchError) and cause.status == HTTPStatus.NOT_FOUND:
+            if _status(error) == HTTPStatus.NOT_FOUND:
                 raise Missing(f"{kind}/{reference} of {repository} is not in the registry") from error
+            if isinstance(error.__cause__, TooLargeError):
+                raise LeftOut("too-large", f"{kind}/{reference} has more than {limit} bytes") from error
             raise
 
 
@@ -144,10 +166,12 @@ class _Contents:
             answer = self._registry.fetch(self._repository, "manifests", place.tag, walk.LARGEST_MANIFEST)
         except Missing as error:
             return place.skip(place.tag, "tag-gone", str(error))
+        except LeftOut as left:
+            return place.skip(place.tag, left.code, left.why)
         digest = oci.digest_of(answer.body)
         said = answer.headers.get("Docker-Content-Digest", digest)
         if said.startswith("sha256:") and said != digest:
-            return place.skip(place.tag, "digest-mismatch", f"the registry calls it {said}, but it is {digest}")
+            return place.skip(place.tag, "digest-mismatch", f"the registry calls it {said!r:.90}, but it is {digest}")
         self._known[digest] = answer.body
         return Descriptor(answer.headers.get("Content-Type", ""), digest, len(answer.body))
 
@@ -184,6 +208,5 @@ def is_glob(pattern: str) -> bool:
     return any(character in pattern for character in "*?[")
 
 
-def _next_page(page: Response) -> str:
-    match = _NEXT.search(page.headers.get("Link", ""))
-    return urljoin(page.url, match[1]) if match else ""
+def _status(error: SourceError) -> int | None:
+    return error.__cause__.status if isinstance(error.__cause__, FetchError) else None

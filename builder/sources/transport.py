@@ -30,6 +30,10 @@ class FetchError(Exception):
         self.status = status
 
 
+class TooLargeError(FetchError):
+    """The answer has more bytes than were asked for."""
+
+
 @dataclass(frozen=True)
 class Response:
     """An answer, read to its end: `headers` by name in any case."""
@@ -38,6 +42,11 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Adds no credentials: else requests would send those that it finds in ~/.netrc."""
+    return request
 
 
 class Transport:
@@ -58,6 +67,7 @@ class Transport:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._session.max_redirects = _REDIRECTS
+        self._session.auth = _nobody
         # Digests are those of the bytes as sent: nothing may be compressed on the way.
         self._session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
 
@@ -77,7 +87,7 @@ class Transport:
                 if answer.status_code != HTTPStatus.OK:
                     raise FetchError(url, _status_text(answer.status_code), answer.status_code)
                 return Response(answer.url, answer.status_code, answer.headers, _body(url, answer, limit))
-        except (requests.RequestException, HTTPError) as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:  # ValueError: a Location that is no URL
             raise FetchError(url, _cause(error)) from error
 
 
@@ -87,7 +97,7 @@ def _body(url: str, answer: requests.Response, limit: int) -> bytes:
     for part in answer.raw.stream(_CHUNK, decode_content=False):
         size += len(part)
         if size > limit:
-            raise FetchError(url, f"the answer has more than {limit} bytes")
+            raise TooLargeError(url, f"the answer has more than {limit} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -106,6 +116,7 @@ def _cause(error: Exception) -> str:
         ("Connection refused", "connection refused"),
         ("Name or service not known", "no such host"),
         ("Temporary failure in name resolution", "the host name could not be looked up"),
+        ("WRONG_VERSION_NUMBER", "it does not speak TLS: is it http:// instead of https://?"),
         ("CERTIFICATE_VERIFY_FAILED", "the TLS certificate is not trusted"),
         ("timed out", "no answer in time"),
         ("Connection aborted", "the connection was cut"),

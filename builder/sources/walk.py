@@ -7,21 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from builder import oci
+from builder import flatpak, oci
 from builder.catalog import Image, Skip
 from builder.oci import Descriptor, ImageIndex, Malformed, Manifest
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
 LARGEST_CONFIG = 16 * 1024 * 1024
 _DEEPEST_INDEX = 3
+_MOST_MANIFESTS = 500
 
 
-class Missing(Exception):
+class LeftOut(Exception):
+    """Leaves one image out, for a reason with a code."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
+
+
+class Missing(LeftOut):
     """Something that a manifest names is not there; the message says what."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("missing-blob", why)
 
 
 class Contents(Protocol):
-    """A repository's contents. Both raise Missing, and may return more or other bytes than were asked for."""
+    """A repository's contents. All raise LeftOut, and may return more or other bytes than were asked for."""
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         """The bytes of a manifest."""
@@ -47,13 +60,21 @@ class Place:
         return Skip(self.source, self.repository, reference, code, why)
 
 
-def images(contents: Contents, place: Place, descriptor: Descriptor, depth: int = 0) -> Iterator[Image | Skip]:
-    """The images at `descriptor`: itself, or all that it lists."""
+def images(
+    contents: Contents, place: Place, descriptor: Descriptor, seen: set[str] | None = None, depth: int = 0
+) -> Iterator[Image | Skip]:
+    """The images at `descriptor`: itself, or all that it lists, each once."""
+    seen = set() if seen is None else seen
+    if descriptor.digest in seen:
+        return
+    seen.add(descriptor.digest)
     try:
+        if len(seen) > _MOST_MANIFESTS:
+            raise LeftOut("too-large", f"more than {_MOST_MANIFESTS} manifests behind one tag")
         if _is_attestation(descriptor):
-            raise _Left("attestation", "an attestation, not an image")
+            raise LeftOut("attestation", "an attestation, not an image")
         if descriptor.size > LARGEST_MANIFEST:
-            raise _Left("too-large", f"a manifest of {descriptor.size} bytes; at most {LARGEST_MANIFEST} are read")
+            raise LeftOut("too-large", f"a manifest of {descriptor.size} bytes; at most {LARGEST_MANIFEST} are read")
         data = _checked(contents.manifest(descriptor), descriptor)
         manifest = oci.parse_manifest(data, descriptor.media_type)
         if isinstance(manifest, Manifest):
@@ -62,38 +83,39 @@ def images(contents: Contents, place: Place, descriptor: Descriptor, depth: int 
     except Malformed as error:
         yield place.skip(descriptor.digest, "malformed", str(error))
         return
-    except Missing as error:
-        yield place.skip(descriptor.digest, "missing-blob", str(error))
-        return
-    except _Left as left:
+    except LeftOut as left:
         yield place.skip(descriptor.digest, left.code, left.why)
         return
-    yield from _listed(contents, place, descriptor, manifest, depth)
+    yield from _listed(contents, place, descriptor, manifest, seen, depth)
 
 
 def _listed(
-    contents: Contents, place: Place, descriptor: Descriptor, index: ImageIndex, depth: int
+    contents: Contents, place: Place, descriptor: Descriptor, index: ImageIndex, seen: set[str], depth: int
 ) -> Iterator[Image | Skip]:
     if depth == _DEEPEST_INDEX:
         yield place.skip(descriptor.digest, "malformed", "image indexes within image indexes, too deep")
         return
+    for fault in index.faults:
+        yield place.skip(descriptor.digest, "malformed", f"an entry of the image index: {fault}")
     for inner in index.manifests:
-        yield from images(contents, place, inner, depth + 1)
+        yield from images(contents, place, inner, seen, depth + 1)
 
 
 def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: Manifest) -> Image:
     if manifest.config.size > LARGEST_CONFIG:
         why = f"an image config of {manifest.config.size} bytes; at most {LARGEST_CONFIG} are read"
-        raise _Left("too-large", why)
+        raise LeftOut("too-large", why)
     config = oci.parse_config(_checked(contents.config(manifest.config), manifest.config))
     if not config.os or not config.architecture:
-        raise Malformed("the image config names no `os` or no `architecture`")
+        if flatpak.REF in config.labels or flatpak.REF in manifest.annotations:
+            raise Malformed("the image config names no `os` or no `architecture`")
+        raise LeftOut("not-a-flatpak", "an artifact of another kind: it names no `os` or no `architecture`")
     return Image(
         source=place.source,
         repository=place.repository,
         tags=frozenset({place.tag}),
         digest=descriptor.digest,
-        media_type=manifest.media_type or descriptor.media_type or oci.MANIFEST,
+        media_type=_media_type(manifest, descriptor),
         os=config.os,
         architecture=config.architecture,
         created=config.created,
@@ -104,24 +126,21 @@ def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: M
     )
 
 
+def _media_type(manifest: Manifest, descriptor: Descriptor) -> str:
+    """One of the two that clients know, whatever a descriptor or a server says of it."""
+    said = manifest.media_type or descriptor.media_type.partition(";")[0].strip()
+    return said if said in (oci.MANIFEST, oci.DOCKER_MANIFEST) else oci.MANIFEST
+
+
 def _checked(data: bytes, descriptor: Descriptor) -> bytes:
     if len(data) != descriptor.size:
         why = f"{descriptor.digest} has {len(data)} bytes, but {descriptor.size} are said of it"
-        raise _Left("size-mismatch", why)
+        raise LeftOut("size-mismatch", why)
     if oci.digest_of(data) != descriptor.digest:
-        raise _Left("digest-mismatch", f"the bytes under {descriptor.digest} have another digest")
+        raise LeftOut("digest-mismatch", f"the bytes under {descriptor.digest} have another digest")
     return data
 
 
 def _is_attestation(descriptor: Descriptor) -> bool:
     platform = descriptor.platform
     return platform.os == "unknown" and platform.architecture == "unknown"
-
-
-class _Left(Exception):
-    """Leaves this image out."""
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(why)
-        self.code = code
-        self.why = why
