@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder import catalog, snapshot
 from builder.catalog import Catalog, Image, Skip
 from builder.config import Config, LayoutSource, RegistrySource, Source
-from builder.errors import SourceError
+from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
-from builder.report import Report
+from builder.report import Report, counted
 from builder.site.tree import Site, site
 from builder.sources import layouts
 from builder.sources.layouts import Trusted
@@ -34,13 +35,19 @@ class Built:
         return tuple(skip for skip in self.site.skips if skip.act)
 
 
-def build(config: Config, report: Report) -> Built:
-    """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock."""
+def build(config: Config, report: Report, full: bool = False, allow_shrink: bool = False) -> Built:
+    """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock.
+
+    `full` trusts nothing that an earlier snapshot holds. An index that would lose all its refs is refused, unless
+    `allow_shrink`.
+    """
     store = Store(config.store)
     previous = store.newest()
-    found = read(config, previous, report)
+    found = read(config, None if full else previous, report)
     made = site(config, found, snapshot.carried_gzip(previous))
-    written = snapshot.write(store, made, config, int(time.time()))
+    if previous and not allow_shrink:
+        _refuse_emptied(previous, made)
+    written = snapshot.write(store, made, config, int(time.time()), full)
     return Built(written.id, written.changed, made)
 
 
@@ -71,19 +78,33 @@ def _tags(config: Config, source: Source) -> frozenset[str]:
 
 def _already_copied(previous: Snapshot | None) -> Trusted:
     """What the previous snapshot holds was checked when it was copied, and need not be read again."""
-    sizes = {entry.path: entry.size for entry in previous.files} if previous else {}
+    known = previous.by_path if previous else {}
 
     def trusted(repository: str, blob: Descriptor) -> bool:
-        return sizes.get(f"v2/{repository}/blobs/{blob.digest}") == blob.size
+        entry = known.get(f"v2/{repository}/blobs/{blob.digest}")
+        return bool(previous and entry and entry.size == blob.size and (previous.folder / entry.path).is_file())
 
     return trusted
+
+
+def _refuse_emptied(previous: Snapshot, made: Site) -> None:
+    """A typo in a tag, or a registry that lost its disk, must not take all applications away from their users."""
+    before = Counter(image["index"] for image in previous.document["images"])
+    emptied = [name for name, images in made.images.items() if not images and before[name]]
+    if emptied:
+        why = ", ".join(f"{name} (now {counted(before[name], 'ref')})" for name in emptied)
+        skipped = f" {counted(len(made.skips), 'image')} were skipped." if made.skips else ""
+        fix = (
+            f"Nothing was built.{skipped} If it is meant so, say `--allow-shrink`; else look at tags and repositories."
+        )
+        raise FlatdexError(f"these indexes would become empty: {why}", fix)
 
 
 def _refuse_twin_layouts(config: Config) -> None:
     """All layouts are published under one /v2/, where a repository is one folder."""
     owner: dict[str, str] = {}
     for source in config.sources:
-        if isinstance(source, LayoutSource):
+        if isinstance(source, LayoutSource) and _tags(config, source):
             for name, folder in layouts.folders(source).items():
                 if owner.setdefault(name, str(folder)) != str(folder):
                     why = f"the repository {name} is that of another source's layout too: {owner[name]} and {folder}"

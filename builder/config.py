@@ -91,6 +91,10 @@ class Variant:
     architectures: tuple[str, ...] = ()
     form: Form = Form.LABELS
 
+    def takes(self, architecture: str) -> bool:
+        """Whether images of this architecture are in the file."""
+        return not self.architectures or architecture in self.architectures
+
 
 @dataclass(frozen=True)
 class Icons:

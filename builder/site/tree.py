@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from builder import flatpak
 from builder.catalog import Catalog, Image, Skip, choose
@@ -23,6 +23,8 @@ class Site:
     files: Files
     images: Mapping[str, tuple[Image, ...]]
     skips: tuple[Skip, ...]
+    twins: Mapping[str, str] = field(default_factory=dict)
+    """Files under their hash, by path, to the plain file with the same bytes."""
 
 
 def site(config: Config, catalog: Catalog, gzip: Gzip) -> Site:
@@ -31,7 +33,11 @@ def site(config: Config, catalog: Catalog, gzip: Gzip) -> Site:
     skips = {*catalog.skips, *(skip for choice in chosen.values() for skip in choice.skips)}
     images = {name: choice.images for name, choice in chosen.items()}
     labels = {name: _Labels(config, config.index(name)) for name in chosen}
-    files: dict[str, Content] = dict(_indexes(config, images, labels, gzip))
+    files: dict[str, Content] = {}
+    twins: dict[str, str] = {}
+    for folder in _index_folders(config, images, labels, gzip):
+        files.update(folder.files)
+        twins.update(folder.twins)
     for each in labels.values():
         files.update(each.files)
         skips.update(each.skips)
@@ -40,7 +46,7 @@ def site(config: Config, catalog: Catalog, gzip: Gzip) -> Site:
     files[".htaccess"] = _text(rules.top_folder(config.cache))
     if config.remote:
         files.update(flatpakrepo.files(config.remote, config.dispatch.tags, config.dispatch.default_tag))
-    return Site(files, images, tuple(sorted(skips)))
+    return Site(files, images, tuple(sorted(skips)), twins)
 
 
 class _Labels:
@@ -78,27 +84,51 @@ class _Labels:
             yield key, value
 
 
-def _indexes(
+class _IndexFolder:
+    """A folder of index files: each plain, compressed, and both under the hash of their bytes, which the rules name.
+
+    The hash stands in a folder of the plain file's name: a tag such as `v1.gz` must not look like a file's type.
+    """
+
+    def __init__(self, path: str, gzip: Gzip) -> None:
+        self._path = path
+        self._gzip = gzip
+        self.files: dict[str, Content] = {}
+        self.twins: dict[str, str] = {}
+        self.targets: dict[str, Target] = {}
+
+    def add(self, file: str, name: str, content: InMemory) -> None:
+        """Adds the index `file`, whose plain file is called `name`."""
+        compressed = InMemory(self._gzip(content))
+        target = Target(f"sha256/{file}/{content.sha256}.json", f"sha256/{file}/{compressed.sha256}.json.gz")
+        self.targets[file] = target
+        for plain, twin, each in ((name, target.plain, content), (f"{name}.gz", target.gzip, compressed)):
+            self.files[f"{self._path}/{plain}"] = self.files[f"{self._path}/{twin}"] = each
+            self.twins[f"{self._path}/{twin}"] = f"{self._path}/{plain}"
+
+    def add_text(self, name: str, text: str) -> None:
+        """Adds a file of another kind."""
+        self.files[f"{self._path}/{name}"] = _text(text)
+
+
+def _index_folders(
     config: Config, images: Mapping[str, tuple[Image, ...]], labels: Mapping[str, _Labels], gzip: Gzip
-) -> Iterator[tuple[str, Content]]:
-    targets: dict[str, Target] = {}
-    by_file = {variant.file: variant for variant in config.variants}
-    for file, variant in by_file.items():
+) -> Iterator[_IndexFolder]:
+    """`/index/`, and `/TAG/index/` for hosts that ignore query strings."""
+    main = _IndexFolder("index", gzip)
+    for variant in config.variants:
         content = _render(config, variant, images, labels)
-        yield f"index/{file}.json", content
-        target, hashed = _twins("index", f"{file}.json", content, gzip)
-        targets[file] = target
-        yield from hashed
-        if file == config.dispatch.answer(""):
-            yield "index/static", content
-    yield "index/.htaccess", _text(rules.index_folder(config.dispatch, targets, config.cache))
+        main.add(variant.file, f"{variant.file}.json", content)
+        if variant.file == config.dispatch.answer(""):
+            main.files["index/static"] = content
+    main.add_text(".htaccess", rules.index_folder(config.dispatch, main.targets, config.cache))
+    yield main
+    by_file = {variant.file: variant for variant in config.variants}
     for tag, file in config.tag_folders.items():
-        folder = f"{tag}/index"
-        content = _render(config, by_file[file], images, labels, up="../")
-        yield f"{folder}/static", content
-        target, hashed = _twins(folder, "static", content, gzip)
-        yield from hashed
-        yield f"{folder}/.htaccess", _text(rules.tag_folder(target, config.cache))
+        folder = _IndexFolder(f"{tag}/index", gzip)
+        folder.add("static", "static", _render(config, by_file[file], images, labels, up="../"))
+        folder.add_text(".htaccess", rules.tag_folder(folder.targets["static"], config.cache))
+        yield folder
 
 
 def _render(
@@ -109,24 +139,9 @@ def _render(
     up: str = "",
 ) -> InMemory:
     of = config.index(variant.index)
-    wanted = [
-        image for image in images[of.name] if not variant.architectures or image.architecture in variant.architectures
-    ]
+    wanted = [image for image in images[of.name] if variant.takes(image.architecture)]
     registry = config.source(of.sources[0]).public
     return InMemory(index.render(registry, wanted, variant.form, labels[of.name], up))
-
-
-def _twins(folder: str, name: str, content: InMemory, gzip: Gzip) -> tuple[Target, Iterator[tuple[str, Content]]]:
-    """The same index compressed, and both under the hash of their bytes, which is what the rules name."""
-    compressed = InMemory(gzip(content))
-    target = Target(f"sha256/{content.sha256}.json", f"sha256/{compressed.sha256}.json.gz")
-    return target, iter(
-        [
-            (f"{folder}/{name}.gz", compressed),
-            (f"{folder}/{target.plain}", content),
-            (f"{folder}/{target.gzip}", compressed),
-        ]
-    )
 
 
 def _blobs(config: Config, images: Mapping[str, tuple[Image, ...]]) -> Iterator[tuple[str, Content]]:
