@@ -110,11 +110,14 @@ def _described(snapshot: Snapshot, current: str | None) -> list[str]:
     lines = [
         f"snapshot  {snapshot.id}" + (" (current)" if snapshot.id == current else ""),
         f"created   {document['created']}",
-        f"version   {snapshot.version}, after {snapshot.previous or 'nothing'}",
-        f"holds     {counts['refs']} refs, {counts['images']} images, {counts['repositories']} repositories",
+        f"version   {snapshot.version}, " + (f"after {snapshot.previous}" if snapshot.previous else "the first"),
+        f"holds     {_refs(counts['refs'])} by {counts['images']} images in {counts['repositories']} repositories",
         f"files     {counts['files']}, {_size(counts['bytes'])}",
     ]
-    lines += [f"index     {variant['path']}: {variant['refs']} refs" for variant in document["variants"]]
+    lines += [f"index     {variant['path']}: {_refs(variant['refs'])}" for variant in document["variants"]]
+    lines += [
+        f"image     {each['index']}: {each['ref']} {each['repository']}@{each['digest']}" for each in document["images"]
+    ]
     lines += [
         f"skipped   {skip['source']} {skip['repository']}: {skip['code']}: {skip['why']}" for skip in document["skips"]
     ]
@@ -131,7 +134,7 @@ def run_verify(args: argparse.Namespace, place: Place, report: Report) -> int:
         for fault in found:
             report.warn(f"{snapshot.id}: {fault}")
         report.line(
-            f"{snapshot.id}: {len(snapshot.files)} files, {f'{len(found)} faults' if found else 'all as written'}"
+            f"{snapshot.id}: {len(snapshot.all_files)} files, {f'{len(found)} faults' if found else 'all as written'}"
         )
     return Exit.FAILED if found else Exit.DONE
 
@@ -139,7 +142,7 @@ def run_verify(args: argparse.Namespace, place: Place, report: Report) -> int:
 def run_promote(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex promote [ID]`."""
     with place.store.locked("promote"):
-        promotion = promote(place.store, place.store.find(args.id) if args.id else _newest(place.store))
+        promotion = promote(place.store, place.store.find(args.id) if args.id is not None else _newest(place.store))
     if args.json:
         report.result(json.dumps({**asdict(promotion), "changed": promotion.changed}))
     else:
@@ -179,21 +182,25 @@ def run_status(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex status`."""
     found: Any = status.status(place.store, place.targets, place.folder)
     behind = [target for target in found["targets"] if not target["up_to_date"]]
+    code = Exit.FAILED if found["error"] else Exit.PARTLY if behind else Exit.DONE
     if args.json:
         report.result(json.dumps(found))
-        return Exit.PARTLY if behind else Exit.DONE
+        return code
     report.result(f"store    {found['store']}")
-    report.result(f"current  {found['current'] or 'nothing was promoted yet'}")
+    report.result(f"current  {found['error'] or found['current'] or 'nothing was promoted yet'}")
     if found["newest"] != found["current"]:
         report.result(f"newest   {found['newest'] or 'nothing was built yet'}")
     for target in found["targets"]:
-        state = "up to date" if target["up_to_date"] else "BEHIND"
+        state = "up to date" if target["up_to_date"] else "not the current one: `flatdex push`"
         report.result(f"target   {target['target']}: " + (target["error"] or f"{target['live'] or 'nothing'}, {state}"))
-    return Exit.PARTLY if behind else Exit.DONE
+    return code
 
 
 def _wanted(store: Store, identifier: str | None) -> Snapshot:
-    return store.find(identifier or store.current() or _newest(store).id)
+    if identifier is not None:
+        return store.find(identifier)
+    current = store.current()
+    return store.snapshot(current) if current else _newest(store)
 
 
 def _newest(store: Store) -> Snapshot:
@@ -201,6 +208,10 @@ def _newest(store: Store) -> Snapshot:
     if newest is None:
         raise FlatdexError(f"no complete snapshot in {store.root}", "`flatdex build` makes one.")
     return newest
+
+
+def _refs(number: int) -> str:
+    return "1 ref" if number == 1 else f"{number} refs"
 
 
 def _size(size: Any) -> str:

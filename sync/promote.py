@@ -12,7 +12,9 @@ from builder.store import SNAPSHOTS, Snapshot, Store, make_durable
 from sync import verify
 
 _LONGEST_WAIT = 60  # seconds
+_TEMPORARY = ".current-"
 _SHOWN = 5
+_CLOCK_TICK = 0.01  # seconds by which the clock of the file system may lag
 
 
 @dataclass(frozen=True)
@@ -33,32 +35,42 @@ def promote(store: Store, snapshot: Snapshot) -> Promotion:
     before = store.current()
     if before == snapshot.id:
         return Promotion(before, before)
-    found = list(islice(verify.faults(snapshot), _SHOWN + 1))
-    if found:
-        more = ["..."] if len(found) > _SHOWN else []
-        lines = "\n  ".join([*found[:_SHOWN], *more])
-        what = f"the snapshot {snapshot.id} is damaged and was not promoted:\n  {lines}"
-        raise FlatdexError(what, f"What was published is untouched. Remove {snapshot.folder}, then build again.")
+    refuse_damaged(snapshot)
     _wait_for_mtimes(snapshot)
     make_durable(store.root)
     _flip(store, snapshot.id)
     return Promotion(before, snapshot.id)
 
 
+def refuse_damaged(snapshot: Snapshot) -> None:
+    """Raises FlatdexError for a snapshot whose files are not what was written: no target shall get them."""
+    found = list(islice(verify.faults(snapshot), _SHOWN + 1))
+    if found:
+        more = ["..."] if len(found) > _SHOWN else []
+        lines = "\n  ".join([*found[:_SHOWN], *more])
+        what = f"the snapshot {snapshot.id} is damaged and was not published:\n  {lines}"
+        raise FlatdexError(
+            what,
+            "What was published is untouched. `flatdex build --full` makes a sound one of what the sources hold now.",
+        )
+
+
 def _wait_for_mtimes(snapshot: Snapshot) -> None:
     """Lets the second of the newest mtime pass: within it servers would give weak ETags, or one for two contents."""
-    newest = max((entry.mtime for entry in snapshot.files), default=0)
-    ahead = newest + 1 - time.time()
+    newest = max((entry.mtime for entry in snapshot.all_files), default=0)
+    ahead = newest + 1 - time.time() + _CLOCK_TICK
     if ahead > _LONGEST_WAIT:
         what = f"the files of {snapshot.id} are dated {ahead:.0f} seconds ahead of this machine's clock"
-        raise FlatdexError(what, "Was the clock set back? Promote again when it is right.")
+        fix = "If the clock is wrong, set it; else it was ahead when this was built: promote again after that time."
+        raise FlatdexError(what, fix)
     if ahead > 0:
         time.sleep(ahead)
 
 
 def _flip(store: Store, identifier: str) -> None:
-    temporary = store.root / f".current-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
+    for left in store.root.glob(f"{_TEMPORARY}*"):
+        left.unlink()
+    temporary = store.root / f"{_TEMPORARY}{os.getpid()}"
     temporary.symlink_to(f"{SNAPSHOTS}/{identifier}")
     try:
         temporary.replace(store.current_link)

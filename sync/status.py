@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.errors import FlatdexError
 from builder.store import Snapshot, Store, time_text
 from sync.rsync import live
+from sync.served import served
 from sync.targets import Target
 
 
@@ -26,8 +27,11 @@ def target_status(target: Target, current: str | None, folder: Path) -> TargetSt
     """Asks the target, by the way that push takes."""
     try:
         found = live(target, folder)
+        shown = served(target.url) if target.url else found
     except FlatdexError as error:
         return TargetStatus(target.name, None, False, error.what)
+    if shown != found:
+        return TargetStatus(target.name, found, False, f"has {found}, but {target.url} shows {shown}")
     return TargetStatus(target.name, found, found is not None and found == current)
 
 
@@ -37,9 +41,21 @@ def status(store: Store, targets: Iterable[Target], folder: Path) -> dict[str, o
     return {
         "store": str(store.root),
         "current": current,
+        "error": _error(store, current),
         "newest": newest.id if newest else None,
         "targets": [asdict(target_status(target, current, folder)) for target in targets],
     }
+
+
+def _error(store: Store, current: str | None) -> str:
+    """What is wrong with `current`, if anything."""
+    if current is None:
+        return "it leads to no snapshot" if store.current_link.is_symlink() else ""
+    try:
+        store.snapshot(current)
+    except FlatdexError as error:
+        return error.what
+    return ""
 
 
 def summary(snapshot: Snapshot, current: str | None) -> dict[str, object]:

@@ -38,7 +38,7 @@ def kind_of(destination: str) -> Kind:
     """How rsync reads a destination."""
     if re.match(r"rsync://|[^/:]+::", destination):
         return Kind.DAEMON
-    return Kind.SSH if re.match(r"[^/:]+:", destination) else Kind.FOLDER
+    return Kind.SSH if re.match(r"(?:[^/:@]+@)?(?:\[[^\]/]+\]|[^/:]+):", destination) else Kind.FOLDER
 
 
 def target(name: str, settings: Mapping[str, str], folder: Path) -> Target:
@@ -50,12 +50,17 @@ def target(name: str, settings: Mapping[str, str], folder: Path) -> Target:
     password = settings.get("password_file")
     return Target(
         name=name,
-        destination=destination.rstrip("/"),
+        destination=_without_end(destination),
         kind=kind,
         ssh=settings.get("ssh", DEFAULT_SSH),
         password_file=(folder / Path(password).expanduser()).absolute() if password else None,
         url=settings.get("url", ""),
     )
+
+
+def _without_end(destination: str) -> str:
+    """A destination that paths can be added to; `HOST:` is the home folder there, which `HOST:/` is not."""
+    return f"{destination}." if destination.endswith(":") else destination.rstrip("/")
 
 
 def chosen(targets: Iterable[Target], names: Iterable[str]) -> tuple[Target, ...]:

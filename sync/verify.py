@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.store import DESCRIPTION, FileEntry, Snapshot
-
-_CHUNK = 1024 * 1024
+from builder.store import DESCRIPTION, FileEntry, Snapshot, sha256_of
 
 
 def faults(snapshot: Snapshot) -> Iterator[str]:
     """What is wrong with the snapshot, a line each, as it is found."""
-    known = {entry.path for entry in snapshot.files}
+    known = {entry.path for entry in snapshot.all_files}
     for path in sorted(_found(snapshot.folder) - known - {DESCRIPTION}):
         yield f"{path}: is not in {DESCRIPTION}"
-    for entry in snapshot.files:
+    for entry in snapshot.all_files:
         fault = _fault(snapshot.folder / entry.path, entry)
         if fault:
             yield f"{entry.path}: {fault}"
@@ -32,7 +29,7 @@ def _fault(file: Path, entry: FileEntry) -> str | None:
             return f"has {found.st_size} bytes instead of {entry.size}"
         if found.st_mtime_ns != entry.mtime * 10**9:
             return f"has the mtime {found.st_mtime_ns / 10**9:.6f} instead of {entry.mtime}"
-        return None if _sha256(file) == entry.sha256 else "has other bytes than were written"
+        return None if sha256_of(file) == entry.sha256 else "has other bytes than were written"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -45,11 +42,3 @@ def _found(folder: Path) -> set[str]:
         for parent, folders, names in os.walk(folder)
         for name in [*names, *(each for each in folders if (Path(parent) / each).is_symlink())]
     }
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while part := opened.read(_CHUNK):
-            digest.update(part)
-    return digest.hexdigest()
