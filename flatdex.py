@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command() -> None:
     """The installed command. After Ctrl-C it ends at once: requests that are still under way are not waited for."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = main()
     if code == Exit.INTERRUPTED:
         sys.stdout.flush()
@@ -83,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     builder.cli.add_verbs(add)
     publish = add("publish", help="build, promote and push: the one that cron calls")
     publish.add_argument("--json", action="store_true", help="print the result as JSON")
+    builder.cli.add_build_options(publish)
     sync.cli.add_verbs(add)
     return parser
 
@@ -127,8 +130,8 @@ def _place_of(config: Config) -> sync.cli.Place:
 def _publish(args: argparse.Namespace, config: Config, report: Report) -> int:
     """`flatdex publish`, under one lock, so that nobody comes in between."""
     place = _place_of(config)
-    with place.store.locked("publish"):
-        built = build(config, report)
+    with place.store.locked("publish", create=True):
+        built = build(config, report, args.full, args.allow_shrink)
         builder.cli.show_built(built, report)
         promotion = promote(place.store, place.store.find(built.snapshot))
         outcomes = push(place.store, place.targets, place.folder, report.detail)

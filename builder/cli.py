@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from builder import preview, starter
 from builder.build import Built, build
 from builder.catalog import Skip
 from builder.config import Config, RegistrySource, Source
-from builder.errors import Exit, FlatdexError
+from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report, counted
 from builder.site import rules
 from builder.sources import layouts
@@ -41,6 +42,7 @@ def add_verbs(add: Parsers) -> None:
 
     parser = add("build", help="read the sources and write a snapshot, if anything changed")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_build_options(parser)
     parser.set_defaults(make=run_build)
 
     parser = add("rules", help="print rules for a web server's own configuration")
@@ -52,6 +54,12 @@ def add_verbs(add: Parsers) -> None:
     parser.add_argument("folder", metavar="DIR", nargs="?", help="a store or a snapshot (default: the store)")
     parser.add_argument("--port", type=int, default=8080, help="the port on 127.0.0.1 (default: 8080; 0: any free one)")
     parser.set_defaults(make=run_serve)
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """What `build` and `publish` have in common."""
+    parser.add_argument("--full", action="store_true", help="trust no file of an earlier snapshot; mends a damaged one")
+    parser.add_argument("--allow-shrink", action="store_true", help="build although an index would become empty")
 
 
 def run_init(args: argparse.Namespace, load: Load, report: Report) -> int:
@@ -105,8 +113,8 @@ def _repositories(source: Source, transport: Transport) -> list[str]:
 def run_build(args: argparse.Namespace, load: Load, report: Report) -> int:
     """`flatdex build`."""
     config = load()
-    with Store(config.store).locked("build"):
-        built = build(config, report)
+    with Store(config.store).locked("build", create=True):
+        built = build(config, report, args.full, args.allow_shrink)
     show_built(built, report)
     if args.json:
         report.result(json.dumps(as_json(built)))
@@ -147,6 +155,8 @@ def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:
     """`flatdex rules apache`."""
     config = load()
     root = Path(args.root).absolute() if args.root else config.store / CURRENT
+    if re.search(r'["\\*?\[\x00-\x1f]', str(root)):
+        raise UsageError(f"Apache would misread the path {str(root)!r}", "Name one without quotes and wildcards.")
     report.result(rules.server(config, str(root)).rstrip("\n"))
     return Exit.DONE
 

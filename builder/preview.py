@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from builder.dispatch import Dispatch, Route
 from builder.errors import FlatdexError
@@ -47,7 +47,7 @@ def published(folder: Path) -> Snapshot:
     """The snapshot in `folder`, or the one that a store promoted. Raises FlatdexError if there is none."""
     current = Store(folder).current()
     try:
-        return _snapshot(Store(folder).snapshots / current if current else folder)
+        return _snapshot(Store(folder).snapshots / current if current else folder.resolve())
     except Invalid as error:
         fix = "Name a store or a snapshot; a store needs a promoted one: `flatdex build`, then `flatdex promote`."
         raise FlatdexError(f"nothing to show in {folder}: {error}", fix) from error
@@ -67,13 +67,13 @@ def dispatch_of(snapshot: Snapshot) -> Dispatch:
 
 def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | None:
     """The file that answers a request for `url` (a path, perhaps with a query); None is a 404."""
-    parts = urlsplit(url)
-    path = posixpath.normpath(unquote(parts.path)).strip("/")
+    asked, _, query = re.sub(r"^https?://[^/?]*", "", url).partition("?")
+    path = posixpath.normpath(unquote(asked)).strip("/")
     files = snapshot.by_path
     if posixpath.basename(path).startswith(".ht"):
         return None
     if path == _STATIC:
-        file = dispatch_of(snapshot).answer(parts.query)
+        file = dispatch_of(snapshot).answer(query)
         if file is None:
             return None
         path = f"index/{file}.json"
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         except FlatdexError as error:
             self._text(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n", body)
             return
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
         if path == "/":
             self._text(HTTPStatus.OK, overview(snapshot), body)
         elif path == f"/{DESCRIPTION}":
@@ -144,10 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_fresh(self, etag: str, mtime: int) -> bool:
         asked = self.headers.get("If-None-Match")
         if asked is not None:
-            return etag in (tag.strip().removeprefix("W/") for tag in asked.split(","))
+            return asked.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in asked.split(","))
         try:
             return mtime <= parsedate_to_datetime(self.headers.get("If-Modified-Since", "")).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
 
     def _text(self, status: HTTPStatus, text: str, body: bool) -> None:

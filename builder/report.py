@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 
@@ -15,20 +17,32 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {plural}"
 
 
+def printable(text: str) -> str:
+    """`text` without what a terminal would act on: others' names and messages may hold anything."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
+    )
+
+
+def _nowhere() -> TextIO:
+    """For a stream that whoever started us has closed."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
 class Report:
     """`level` is -1 (quiet), 0, or 1 (verbose). Results go to `out`, all else to `err`."""
 
     def __init__(self, level: int = 0, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._level = level
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._out: TextIO = out or sys.stdout or _nowhere()
+        self._err: TextIO = err or sys.stderr or _nowhere()
         self._live = self._err.isatty() and level >= 0
         self._drawn = False
 
     def result(self, text: str) -> None:
         """What was asked for: shown also when quiet."""
         self._clear()
-        print(text, file=self._out, flush=True)
+        print(printable(text), file=self._out, flush=True)
 
     def line(self, text: str) -> None:
         """What was done."""
@@ -38,13 +52,12 @@ class Report:
     def detail(self, text: str) -> None:
         """What only `-v` shows."""
         if self._level > 0:
-            self._clear()
-            print(text, file=self._err, flush=True)
+            self.warn(text)
 
     def warn(self, text: str) -> None:
         """What an admin should know, shown also when quiet."""
         self._clear()
-        print(text, file=self._err, flush=True)
+        print(printable(text), file=self._err, flush=True)
 
     def progress(self, what: str) -> Callable[[int, int], None]:
         """A function to call with how much is done and of how much: one line, redrawn, on a terminal only."""

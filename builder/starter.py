@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import json
+import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +15,7 @@ from builder.errors import FlatdexError, UsageError
 
 def write(file: Path, url: str) -> None:
     """Writes a starter for the registry at `url`, or for a folder of OCI layouts. Raises if `file` exists."""
-    text = render(url)
+    text = render(url, file.absolute().parent)
     try:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
@@ -19,13 +23,33 @@ def write(file: Path, url: str) -> None:
         raise FlatdexError(f"{file} is there already", "Name another file with -c FILE.") from error
 
 
-def render(url: str) -> str:
-    """The text of the starter. Raises UsageError for what is neither an http(s) URL nor a folder."""
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return templating.render("flatdex.yaml", registry=url.rstrip("/"), layouts=None)
-    if "://" not in url and Path(url).is_dir():
-        layouts = f"{url.rstrip('/')}/*"
-        layouts = layouts if layouts.startswith(("/", ".")) else f"./{layouts}"
-        return templating.render("flatdex.yaml", registry=None, layouts=layouts)
-    raise UsageError(f"{url!r} is neither a registry's URL nor a folder", "Write the whole URL: https://HOST.")
+def render(url: str, folder: Path) -> str:
+    """The text of a starter in `folder`. Raises UsageError for what is neither an http(s) URL nor a folder."""
+    if re.fullmatch(r"https?://[A-Za-z0-9._~:\[\]-]+(?:/[!-~]*)?", url) and _has_host(url):
+        registry = re.sub(r"/(?:v2/?)?$", "", url)
+        return templating.render("flatdex.yaml", registry=_quoted(registry), layouts=None)
+    if url and "://" not in url and Path(url).is_dir():
+        return templating.render("flatdex.yaml", registry=None, layouts=_quoted(_pattern(Path(url), folder)))
+    raise UsageError(
+        f"{url!r} is neither a registry's URL nor a folder that is there", "Write the whole URL: https://HOST."
+    )
+
+
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def _pattern(images: Path, folder: Path) -> str:
+    """All that is in `images`, relative to the configuration's folder where it lies within it."""
+    place = Path(os.path.abspath(images))  # noqa: PTH100
+    inside = place.is_relative_to(folder)
+    start = f"./{place.relative_to(folder)}" if inside and place != folder else "." if inside else str(place)
+    return glob.escape(start) + "/*"
+
+
+def _quoted(text: str) -> str:
+    """As a YAML string in which no variable is filled in."""
+    return json.dumps(text.replace("$", "$$"), ensure_ascii=False)
