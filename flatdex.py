@@ -45,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.warn("flatdex: interrupted; what was published is untouched")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except OSError as error:
         report.warn(f"flatdex: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
@@ -58,12 +57,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> None:
     """The installed command. After Ctrl-C it ends at once: requests that are still under way are not waited for."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = main()
+    code: object
+    try:
+        code = main()
+    except SystemExit as ended:  # argparse, after --help or wrong usage
+        code = ended.code
+    if not _said_all():
+        code = code or Exit.FAILED
     if code == Exit.INTERRUPTED:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+        os._exit(Exit.INTERRUPTED)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def _said_all() -> bool:
+    """Whether all output could be written; what could not is dropped, or the interpreter would complain of it."""
+    all_said = True
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # closed by whoever started us
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            all_said = False
+    return all_said
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -101,5 +101,7 @@ def _own_run() -> list[str]:
         return []
     unshare = find("unshare")
     if unshare is None or run([unshare, "--mount", "true"], check=False).returncode:
-        unavailable(f"sshd needs the folder {_PRIVILEGE_SEPARATION_FOLDER}, and no mount namespace is allowed here")
+        # In a container without that right there is no other way; the folder is where sshd's own package makes it.
+        _PRIVILEGE_SEPARATION_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return []
     return [unshare, "--mount", "sh", "-c", _OWN_RUN, "sh"]
