@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> None:
     """The installed command. After Ctrl-C it ends at once: requests that are still under way are not waited for."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code: object
+    code: int | str | None
     try:
         code = main()
     except SystemExit as ended:  # argparse, after --help or wrong usage
@@ -66,7 +66,7 @@ def command() -> None:
         code = code or Exit.FAILED
     if code == Exit.INTERRUPTED:
         os._exit(Exit.INTERRUPTED)
-    sys.exit(code)  # type: ignore[arg-type]
+    sys.exit(code)
 
 
 def _said_all() -> bool:

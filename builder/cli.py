@@ -148,7 +148,8 @@ def show_built(built: Built, report: Report) -> None:
 
 def skip_line(skip: Skip) -> str:
     """A skip in a line."""
-    return f"skipped {skip.source} {skip.repository} {skip.reference[:19]}: {skip.code}: {skip.why}"
+    line = f"skipped {skip.source} {skip.repository} {skip.reference[:19]}: {skip.code}: {skip.why}"
+    return line.replace("\n", "\\n")
 
 
 def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:
