@@ -110,11 +110,19 @@ def _parser() -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser, **default: Any) -> None:
     """The options that may stand before or after the verb: after it, they must not reset what stood before."""
     text = "the configuration (default: $FLATDEX_CONFIG, ./flatdex.yaml, /etc/flatdex/flatdex.yaml)"
-    parser.add_argument("-c", "--config", metavar="FILE", help=text, **default)
-    parser.add_argument("--store", metavar="DIR", help="the store, in place of the configuration's", **default)
+    parser.add_argument("-c", "--config", metavar="FILE", type=_path, help=text, **default)
+    store = "the store, in place of the configuration's"
+    parser.add_argument("--store", metavar="DIR", type=_path, help=store, **default)
     switch: dict[str, Any] = {"action": "store_true", **default}
     parser.add_argument("-v", "--verbose", help="say more", **switch)
     parser.add_argument("-q", "--quiet", help="say only what was asked for, and warnings", **switch)
+
+
+def _path(text: str) -> str:
+    """Not empty, as an unset variable of a script would be."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    return text
 
 
 def _run(args: argparse.Namespace, report: Report) -> int:

@@ -32,14 +32,18 @@ _GZIP = re.compile(r"(?:^|[\s,])gzip(?:\s*;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\
 
 def serve(folder: Path, port: int, report: Report) -> None:
     """Serves the store or snapshot in `folder` on 127.0.0.1 until interrupted; `port` 0 takes a free one."""
-    published(folder)
+    snapshot = published(folder)
     handler = type("Handler", (_Handler,), {"folder": folder, "report": report})
     try:
         server = _Server(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
         raise FlatdexError(f"port {port} of 127.0.0.1: {error}", "Name another one with --port.") from error
     with server:
-        report.result(f"http://127.0.0.1:{server.server_port}/ shows {folder}; Ctrl-C ends it")
+        url = f"http://127.0.0.1:{server.server_port}/"
+        report.result(f"{url} shows {folder}; Ctrl-C ends it")
+        named = snapshot.document["remote"].get("url")
+        if named and named.rstrip("/") != url.rstrip("/"):
+            report.line(f"its .flatpakrepo files name {named}; from here: flatpak remote-add --user NAME oci+{url}")
         server.serve_forever()
 
 

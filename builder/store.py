@@ -33,6 +33,7 @@ _FORM = {
     "version": int,
     "created": str,
     "previous": (str, NoneType),
+    "remote": {"id": (str, NoneType)},
     "counts": {"refs": int, "images": int, "repositories": int, "files": int, "bytes": int},
     "variants": [{"path": str, "index": str, "refs": int}],
     "dispatch": {"routes": [dict], "default_tag": str, "unknown_tag": (str, NoneType)},

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from demo import client
-from demo.images import APPLICATION, DemoError, write_application, write_runtime
+from demo.images import APPLICATION, RUNTIME, DemoError, write_application, write_runtime
 
 FOLDER = Path("build/demo")
 CONFIG = FOLDER / "flatdex.yaml"
@@ -43,7 +43,7 @@ then, in another terminal, with the real client:
 
 and to take the remote away again:
 
-    flatpak uninstall --user {APPLICATION} && flatpak remote-delete --user demo
+    flatpak uninstall --user {APPLICATION} {RUNTIME} && flatpak remote-delete --user demo
 """
 
 

@@ -36,6 +36,7 @@ def snapshot(root: Path, identifier: str, **changes: Any) -> Path:
         "files": [entry],
         "counts": {"refs": 0, "images": 0, "repositories": 0, "files": 1, "bytes": 1},
         "dispatch": {"routes": [], "default_tag": "latest", "unknown_tag": None},
+        "remote": {"id": None},
         "variants": [],
         "images": [],
         "skips": [],
