@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,6 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
-
-from requests.utils import parse_header_links
 
 from builder import oci
 from builder.catalog import Image, Skip
@@ -26,6 +25,9 @@ CONNECTIONS = 16
 _PAGE = 1000  # the most that registries grant
 _LARGEST_PAGE = 8 * 1024 * 1024
 _MOST_PAGES = 10_000
+_MOST_NAMES = 200_000
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s;,="]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
+_REL = re.compile(r""";\s*rel\s*=\s*("[^"]*"|'[^']*'|[^\s;,]+)""", re.IGNORECASE)
 _FIXES: dict[int | None, str] = {
     None: "Is the registry running, and is its URL in the configuration right?",
     HTTPStatus.UNAUTHORIZED: "The registry wants a login; flatdex reads it as an anonymous client.",
@@ -102,9 +104,14 @@ class Registry:
     def _listed(self, path: str, key: str, operation: str, fix: str = "") -> Iterator[str]:
         url = f"{self._source.registry}/v2/{path}?n={_PAGE}"
         origin = urlsplit(url)[:2]
+        listed = 0
         for _ in range(_MOST_PAGES):
             page = self._get(url, _LARGEST_PAGE, ("application/json",), operation, fix)
-            yield from self._names(page, key, operation)
+            names = self._names(page, key, operation)
+            listed += len(names)
+            if listed > _MOST_NAMES:
+                raise SourceError(self._source.name, operation, f"more than {_MOST_NAMES} names")
+            yield from names
             url = self._next_page(page, operation)
             if not url:
                 return
@@ -113,8 +120,7 @@ class Registry:
         raise SourceError(self._source.name, operation, f"more than {_MOST_PAGES} pages")
 
     def _next_page(self, page: Response, operation: str) -> str:
-        links = parse_header_links(page.headers.get("Link", ""))
-        following = next((link["url"] for link in links if link.get("rel", "").lower() == "next"), "")
+        following = _following(page.headers.get("Link", ""))
         try:
             return urljoin(page.url, following) if following else ""
         except ValueError as error:
@@ -206,6 +212,15 @@ def rank(source: RegistrySource, name: str) -> int:
 def is_glob(pattern: str) -> bool:
     """Whether this is a pattern, not a name."""
     return any(character in pattern for character in "*?[")
+
+
+def _following(link: str) -> str:
+    """The URL in a Link header whose relation is `next`; empty if there is none."""
+    for url, parameters in _LINK.findall(link):
+        relation = _REL.search(parameters)
+        if relation and "next" in relation[1].strip("\"'").lower().split():
+            return str(url)
+    return ""
 
 
 def _status(error: SourceError) -> int | None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from types import TracebackType
+from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -15,7 +20,9 @@ from urllib3.util.retry import Retry
 AGENT = "flatdex"
 _CONNECT, _READ = 10.0, 60.0  # seconds
 _CHUNK = 256 * 1024
+_LONGEST_REQUEST = 120.0  # seconds, from its start to its last byte
 _REDIRECTS = 5
+_REDIRECTING = (301, 302, 303, 307, 308)
 _RETRIES = 3
 _LONGEST_WAIT = 30  # seconds, whatever a Retry-After says
 
@@ -66,8 +73,8 @@ class Transport:
         self._session = requests.Session()
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        self._session.max_redirects = _REDIRECTS
         self._session.auth = _nobody
+        self._settings = cache(self._look_up_settings)
         # Digests are those of the bytes as sent: nothing may be compressed on the way.
         self._session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
 
@@ -80,24 +87,49 @@ class Transport:
         self._session.close()
 
     def get(self, url: str, limit: int, accept: tuple[str, ...] = ()) -> Response:
-        """The answer to a GET, of status 200 only. Raises FetchError, also for a body of more than `limit` bytes."""
+        """The answer to a GET, of status 200 only, after redirects. Raises FetchError.
+
+        A body of more than `limit` bytes, and one that drips so slowly that the request takes minutes, are errors.
+        """
+        deadline = time.monotonic() + _LONGEST_REQUEST
         headers = {"Accept": ", ".join(accept)} if accept else {}
+        place = url
         try:
-            with self._session.get(url, headers=headers, timeout=(_CONNECT, _READ), stream=True) as answer:
-                if answer.status_code != HTTPStatus.OK:
-                    raise FetchError(url, _status_text(answer.status_code), answer.status_code)
-                return Response(answer.url, answer.status_code, answer.headers, _body(url, answer, limit))
+            for _ in range(_REDIRECTS + 1):
+                with contextlib.closing(self._send(place, headers)) as answer:
+                    if answer.status_code in _REDIRECTING and "Location" in answer.headers:
+                        place = urljoin(place, answer.headers["Location"])
+                    elif answer.status_code != HTTPStatus.OK:
+                        raise FetchError(url, _status_text(answer.status_code), answer.status_code)
+                    else:
+                        return Response(place, answer.status_code, answer.headers, _body(url, answer, limit, deadline))
         except (requests.RequestException, HTTPError, ValueError) as error:  # ValueError: a Location that is no URL
             raise FetchError(url, _cause(error)) from error
+        raise FetchError(url, "too many redirects")
+
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """One request. It goes past Session.send, which would read a redirect's body, however large it is."""
+        request = self._session.prepare_request(requests.Request("GET", url, headers))
+        settings = self._settings("/".join(url.split("/", 3)[:3]))
+        adapter = self._session.get_adapter(url)
+        return adapter.send(request, stream=True, timeout=(_CONNECT, _READ), **settings)
+
+    def _look_up_settings(self, origin: str) -> dict[str, Any]:
+        """Proxies and certificates as the environment has them, looked up once for each origin."""
+        found = self._session.merge_environment_settings(origin, {}, None, None, None)
+        return {key: found[key] for key in ("proxies", "verify", "cert")}
 
 
-def _body(url: str, answer: requests.Response, limit: int) -> bytes:
+def _body(url: str, answer: requests.Response, limit: int, deadline: float) -> bytes:
     parts: list[bytes] = []
     size = 0
-    for part in answer.raw.stream(_CHUNK, decode_content=False):
+    # read1 returns what one read of the socket gives: a server that drips can't keep us within a single call.
+    while part := answer.raw.read1(_CHUNK, decode_content=False):
         size += len(part)
         if size > limit:
             raise TooLargeError(url, f"the answer has more than {limit} bytes")
+        if time.monotonic() > deadline:
+            raise FetchError(url, f"only {size} bytes came in {_LONGEST_REQUEST:.0f} seconds")
         parts.append(part)
     return b"".join(parts)
 
@@ -122,7 +154,7 @@ def _cause(error: Exception) -> str:
         ("Connection aborted", "the connection was cut"),
         ("IncompleteRead", "the connection was cut"),
         ("No route to host", "no route to the host"),
-        ("Exceeded", "too many redirects"),
+        ("No connection adapters", "neither http:// nor https://"),
     ):
         if sign in text:
             return words
