@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder import catalog, snapshot
 from builder.catalog import Catalog, Image, Skip
@@ -82,9 +83,16 @@ def _already_copied(previous: Snapshot | None) -> Trusted:
 
     def trusted(repository: str, blob: Descriptor) -> bool:
         entry = known.get(f"v2/{repository}/blobs/{blob.digest}")
-        return bool(previous and entry and entry.size == blob.size and (previous.folder / entry.path).is_file())
+        return bool(previous and entry and entry.size == blob.size == _size(previous.folder / entry.path))
 
     return trusted
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
 
 
 def _refuse_emptied(previous: Snapshot, made: Site) -> None:

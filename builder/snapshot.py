@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from builder import plan
+from builder import plainfile, plan
 from builder.config import Config
 from builder.errors import FlatdexError
 from builder.site.content import Content, InMemory, OnDisk
@@ -21,9 +21,11 @@ from builder.store import (
     DESCRIPTION,
     UNFINISHED,
     FileEntry,
+    KeptEntry,
     Snapshot,
     Store,
     create_folder,
+    files_in,
     make_durable,
     sha256_of,
     snapshot_id,
@@ -77,7 +79,7 @@ def write(store: Store, site: Site, config: Config, now: int, full: bool = False
     created = _later_than(previous, now)
     identifier = snapshot_id(created, content)
     files = plan.entries(site, config.dispatch, previous, created)
-    kept = plan.kept(site.files, previous, created)
+    kept = _intact(plan.kept(site.files, previous, created), previous, full)
     contents: dict[str, Content] = dict(site.files)
     if previous:
         contents.update({entry.path: OnDisk(previous.folder / entry.path, entry.size, entry.sha256) for entry in kept})
@@ -101,7 +103,14 @@ def _later_than(previous: Snapshot | None, now: int) -> int:
     return max(now, previous.created + 1) if previous else now
 
 
+def _intact(kept: tuple[KeptEntry, ...], previous: Snapshot | None, full: bool) -> tuple[KeptEntry, ...]:
+    """Without those that were damaged or lost: nothing else could bring them back."""
+    return tuple(entry for entry in kept if previous and _is_intact(previous.folder / entry.path, entry, full))
+
+
 def _is_damaged(snapshot: Snapshot) -> bool:
+    if files_in(snapshot.folder) != {*snapshot.by_path, DESCRIPTION}:
+        return True
     return not all(_is_intact(snapshot.folder / entry.path, entry, full=True) for entry in snapshot.all_files)
 
 
@@ -172,12 +181,13 @@ def _write_file(place: Path, data: bytes, mtime: int) -> None:
 
 
 def _copy(content: OnDisk, place: Path, mtime: int) -> None:
-    digest = hashlib.sha256()
-    with content.file.open("rb") as source, place.open("wb") as target:
-        while part := source.read(_CHUNK):
+    digest, left = hashlib.sha256(), content.size
+    with plainfile.opened(content.file) as source, place.open("wb") as target:
+        while part := source.read(min(_CHUNK, left)):
+            left -= len(part)
             digest.update(part)
             target.write(part)
-    if digest.hexdigest() != content.sha256:
+    if left or digest.hexdigest() != content.sha256:
         fix = "Write a new layout, then move it into place. If the file is in the store: `flatdex build --full`."
         raise FlatdexError(f"{content.file} changed while it was read; nothing was built", fix)
     _finish(place, mtime)

@@ -276,6 +276,15 @@ def create_folder(folder: Path) -> None:
         each.chmod(0o755)
 
 
+def files_in(folder: Path) -> set[str]:
+    """The paths, relative to `folder`, of all that is in it, but for folders (links to folders are in)."""
+    return {
+        str((Path(parent) / name).relative_to(folder))
+        for parent, folders, names in os.walk(folder)
+        for name in [*names, *(each for each in folders if (Path(parent) / each).is_symlink())]
+    }
+
+
 def sha256_of(file: Path) -> str:
     """Of a file's bytes, in hexadecimal."""
     with file.open("rb") as opened:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.store import DESCRIPTION, FileEntry, Snapshot, sha256_of
+from builder.store import DESCRIPTION, FileEntry, Snapshot, files_in, sha256_of
 
 
 def faults(snapshot: Snapshot) -> Iterator[str]:
     """What is wrong with the snapshot, a line each, as it is found."""
     known = {entry.path for entry in snapshot.all_files}
-    for path in sorted(_found(snapshot.folder) - known - {DESCRIPTION}):
+    for path in sorted(files_in(snapshot.folder) - known - {DESCRIPTION}):
         yield f"{path}: is not in {DESCRIPTION}"
     for entry in snapshot.all_files:
         fault = _fault(snapshot.folder / entry.path, entry)
@@ -34,11 +33,3 @@ def _fault(file: Path, entry: FileEntry) -> str | None:
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-
-
-def _found(folder: Path) -> set[str]:
-    return {
-        str((Path(parent) / name).relative_to(folder))
-        for parent, folders, names in os.walk(folder)
-        for name in [*names, *(each for each in folders if (Path(parent) / each).is_symlink())]
-    }

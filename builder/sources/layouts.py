@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from builder import oci
+from builder import oci, plainfile
 from builder.catalog import Image, Skip
 from builder.config import LayoutSource
 from builder.errors import FlatdexError, SourceError
@@ -36,27 +36,29 @@ def folders(source: LayoutSource) -> dict[str, Path]:
     operation = "find OCI layouts"
     named: dict[str, Path] = {}
     for pattern in source.layouts:
-        found = [path for path in map(Path, sorted(glob.glob(pattern))) if path.is_dir() or _leads_nowhere(path)]
+        _refuse_dead_links(pattern)
+        found = [path for path in map(Path, sorted(glob.glob(pattern))) if path.is_dir()]
         if not found:
             fix = "Is the path right, and is its disk mounted? An empty remote is not published by accident."
             raise SourceError(source.name, operation, f"no folder matches {pattern}", fix)
         for folder in found:
             name = repository_name(folder.name)
             if not name:
-                why = f"the folder's name can't be made a repository's: {folder}"
+                why = f"the folder's name can't be made a repository's: {str(folder)!r}"
                 raise SourceError(source.name, operation, why, "Use letters, digits, `.`, `_` and `-`.")
             if named.get(name, folder) != folder:
-                why = f"two layouts are the repository {name}: {named[name]} and {folder}"
+                why = f"two layouts are the repository {name}: {str(named[name])!r} and {str(folder)!r}"
                 raise SourceError(source.name, operation, why, "Rename one of the folders.")
             named[name] = folder
     return named
 
 
-def _leads_nowhere(path: Path) -> bool:
+def _refuse_dead_links(pattern: str) -> None:
     """Raises FlatdexError for a link to what is not there: a disk that isn't mounted is no reason to publish less."""
-    if path.is_symlink() and not path.exists():
-        raise FlatdexError(f"{path} leads to {path.readlink()}, which is not there", "Is its disk mounted?")
-    return False
+    for start in (*reversed(Path(pattern).parents), Path(pattern)):
+        for path in map(Path, glob.glob(str(start))):
+            if path.is_symlink() and not path.exists():
+                raise FlatdexError(f"{path} leads to {path.readlink()}, which is not there", "Is its disk mounted?")
 
 
 def repository_name(folder: str) -> str:
@@ -92,7 +94,7 @@ def _layout(
 def _index(folder: Path) -> ImageIndex:
     version = oci.parse_object(_start(folder, "oci-layout", _LARGEST_INDEX)).get("imageLayoutVersion")
     if version != "1.0.0":
-        raise Malformed(f"the layout version is {version!r}, not 1.0.0")
+        raise Malformed(f"the layout version is {version!r:.80}, not 1.0.0")
     data = _start(folder, "index.json", _LARGEST_INDEX)
     index = oci.parse_manifest(data, oci.IMAGE_INDEX)
     if isinstance(index, Manifest) or "manifests" not in oci.parse_object(data):
@@ -151,13 +153,10 @@ def _start(layout: Path, name: str, limit: int) -> bytes:
 def _opened(layout: Path, name: str) -> BufferedReader:
     """A plain file of a layout. Raises Missing if it isn't there; what can't be read is another thing, and an error."""
     try:
-        # Without waiting: to open a pipe that nobody writes to would take for ever.
-        descriptor = os.open(layout / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return plainfile.opened(layout / name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Missing(f"the layout {layout.name} has no {name}") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise Missing(f"{name} in the layout {layout.name} is no plain file") from error
         raise FlatdexError(f"{layout / name} cannot be read: {error.strerror}", "Nothing was built.") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise Missing(f"{name} in the layout {layout.name} is no plain file")
-    return os.fdopen(descriptor, "rb")

@@ -65,12 +65,12 @@ def images(
 ) -> Iterator[Image | Skip]:
     """The images at `descriptor`: itself, or all that it lists, each once."""
     seen = set() if seen is None else seen
-    if descriptor.digest in seen:
+    if descriptor.digest in seen or len(seen) > _MOST_MANIFESTS:
         return
     seen.add(descriptor.digest)
     try:
         if len(seen) > _MOST_MANIFESTS:
-            raise LeftOut("too-large", f"more than {_MOST_MANIFESTS} manifests behind one tag")
+            raise LeftOut("too-large", f"more than {_MOST_MANIFESTS} manifests behind one tag; the others are left out")
         if _is_attestation(descriptor):
             raise LeftOut("attestation", "an attestation, not an image")
         if descriptor.size > LARGEST_MANIFEST:
