@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from builder.config import Config, RegistrySource
@@ -77,9 +78,11 @@ def _addresses(document: Document, config: Config) -> Iterator[Problem]:
 def _targets_apart(document: Document, config: Config) -> Iterator[Problem]:
     owner: dict[str, str] = {}
     for name, settings in config.targets.items():
-        place = settings["rsync"].rstrip("/")
-        if not re.match(r"[^/]*:", place):
-            folder = (config.folder / place).resolve()
+        place = settings["rsync"]
+        if re.match(r"[^/]*:", place):
+            place = place.rstrip("/")
+        else:
+            folder = (config.folder / Path(place).expanduser()).resolve()
             place = str(folder)
             if folder.is_relative_to(config.store.resolve()) or config.store.resolve().is_relative_to(folder):
                 fix = "Use a folder of its own; to serve from this machine's store no target is needed."

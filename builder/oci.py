@@ -22,6 +22,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _LONGEST_REPOSITORY = 255
+_MOST_ENTRIES = 50_000
+_MOST_FAULTS = 5
 
 
 class Malformed(ValueError):
@@ -122,13 +124,15 @@ def parse_manifest(data: bytes, content_type: str = "") -> Manifest | ImageIndex
 
 
 def _parse_index(media_type: str, entries: list[Any]) -> ImageIndex:
+    if len(entries) > _MOST_ENTRIES:
+        raise Malformed(f"an image index of {len(entries)} entries; at most {_MOST_ENTRIES} are read")
     descriptors, faults = [], []
     for entry in entries:
         try:
             descriptors.append(parse_descriptor(entry))
         except Malformed as error:
             faults.append(str(error))
-    return ImageIndex(media_type, tuple(descriptors), tuple(faults))
+    return ImageIndex(media_type, tuple(descriptors), tuple(dict.fromkeys(faults))[:_MOST_FAULTS])
 
 
 def parse_descriptor(value: object) -> Descriptor:

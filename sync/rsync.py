@@ -11,6 +11,7 @@ from pathlib import Path
 import sh
 
 from builder.errors import FlatdexError
+from builder.store import SNAPSHOTS, is_id
 from sync.targets import Kind, Target
 
 TIMEOUT = 60  # seconds without a byte
@@ -102,5 +103,5 @@ def live(target: Target, folder: Path) -> str | None:
         if error.code == 23:  # there is no such link, or no such folder
             return None
         raise
-    match = re.search(r" current -> (?:.*/)?([^/\s]+)\s*$", listed)
-    return match[1] if match else None
+    match = re.search(rf" current -> {SNAPSHOTS}/(\S+)\s*$", listed)
+    return match[1] if match and is_id(match[1]) else None
