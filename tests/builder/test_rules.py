@@ -163,6 +163,7 @@ def test_only_the_four_promised_modules_are_needed() -> None:
             "AddType",
             "RemoveEncoding",
             "SetHandler",
+            "RemoveOutputFilter",
             "ForceType",
             "FileETag",
         ),

@@ -1,0 +1,141 @@
+"""What reaches a person: others' names and messages can't play with a terminal, and cron's mail stays plain."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder import report as module
+from builder.report import Report, counted, printable
+
+HARMFUL = [
+    ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+    ("over\rwritten", r"over\rwritten"),
+    ("rubbed\bout", r"rubbed\x08out"),
+    ("bell\a", r"bell\x07"),
+    ("\0", r"\x00"),
+    ("\x7f", r"\x7f"),
+    ("\x9b31m", r"\x9b31m"),  # the escape sequence's start in one byte
+    ("\u202egnp.exe", r"\u202egnp.exe"),
+    ("\u2066isolated\u2069", r"\u2066isolated\u2069"),
+    ("\u200b", r"\u200b"),
+    ("a\u2028b\u2029c", r"a\u2028b\u2029c"),
+    ("\x85", r"\x85"),
+    ("\udcff", r"\udcff"),
+    ("\ufeff", r"\ufeff"),
+    ("\U000e0041", r"\U000e0041"),
+]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("text", "shown"), HARMFUL)
+def test_what_a_terminal_would_act_on_is_spelled_out(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize("text", ["", "Grüße «日本語» 🐧", "a\tb", "one\n  two", "e\u0301", "ערב"])
+def test_what_people_write_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+@given(st.text())
+def test_only_printable_characters_are_left(text: str) -> None:
+    shown = printable(text)
+    assert all(character.isprintable() or character in "\n\t" for character in shown)
+    assert shown.count("\n") == text.count("\n")
+    assert printable(shown) == shown
+    shown.encode("utf-8")
+
+
+@pytest.mark.parametrize("text", [text for text, _ in HARMFUL])
+@pytest.mark.parametrize("method", ["result", "line", "detail", "warn"])
+def test_every_way_to_say_something_is_safe(method: str, text: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    getattr(Report(1, out, err), method)(f"a {text} b")
+    assert out.getvalue() + err.getvalue() == f"a {printable(text)} b\n"
+
+
+@pytest.mark.parametrize(
+    ("level", "out", "err"),
+    [(-1, "result\n", "warn\n"), (0, "result\nline\n", "warn\n"), (1, "result\nline\n", "detail\nwarn\n")],
+)
+def test_each_level_says_what_it_should(level: int, out: str, err: str) -> None:
+    streams = io.StringIO(), io.StringIO()
+    report = Report(level, *streams)
+    for method in ("result", "line", "detail", "warn"):
+        getattr(report, method)(method)
+    assert (streams[0].getvalue(), streams[1].getvalue()) == (out, err)
+
+
+def test_progress_is_one_line_that_is_wiped_before_anything_else_is_said() -> None:
+    err = Terminal()
+    report = Report(0, io.StringIO(), err)
+    show = report.progress("main: repositories")
+    show(1, 3)
+    assert err.getvalue() == "\r\x1b[Kmain: repositories: 1 of 3"
+    report.warn("something")
+    assert err.getvalue().endswith("1 of 3\r\x1b[Ksomething\n")
+    show(3, 3)
+    assert err.getvalue().endswith("3 of 3\r\x1b[K")
+    report.warn("the end")
+    assert err.getvalue().endswith("\r\x1b[Kthe end\n")
+    assert err.getvalue().count("\x1b[K") == 4, "nothing is wiped twice"
+
+
+@pytest.mark.parametrize(("err", "level"), [(io.StringIO(), 1), (Terminal(), -1)], ids=["no terminal", "quiet"])
+def test_no_progress_for_cron_and_none_when_quiet(err: io.StringIO, level: int) -> None:
+    show = Report(level, io.StringIO(), err).progress("main")
+    for number in range(1, 4):
+        show(number, 3)
+    assert err.getvalue() == ""
+
+
+def test_on_a_real_terminal_nothing_raw_arrives() -> None:
+    """Whatever Python does between a string and a terminal."""
+    master, slave = pty.openpty()
+    try:
+        script = "import sys; from builder.report import Report; Report(1).warn(sys.argv[1])"
+        text = "".join(text for text, _ in HARMFUL if "\0" not in text and "\udcff" not in text)
+        subprocess.run(
+            [sys.executable, "-c", script, text],
+            stderr=slave,
+            cwd=Path(module.__file__).parent.parent,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            check=True,
+            timeout=20,
+        )
+        shown = os.read(master, 10_000).decode("utf-8")
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert shown == printable(text) + "\r\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (0, "ref", "0 refs"),
+        (1, "ref", "1 ref"),
+        (2, "ref", "2 refs"),
+        (1, "repository", "1 repository"),
+        (2, "repository", "2 repositories"),
+        (2, "index", "2 indexes"),
+        (0, "image", "0 images"),
+    ],
+)
+def test_things_are_counted_in_words(number: int, noun: str, said: str) -> None:
+    assert counted(number, noun) == said
