@@ -11,6 +11,7 @@ from pathlib import Path
 from builder import catalog, snapshot
 from builder.catalog import Catalog, Image, Skip
 from builder.config import Config, LayoutSource, RegistrySource, Source
+from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
 from builder.report import Report, counted
@@ -19,7 +20,7 @@ from builder.sources import layouts
 from builder.sources.layouts import Trusted
 from builder.sources.registry import Registry
 from builder.sources.transport import Transport
-from builder.store import Snapshot, Store
+from builder.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from builder.config import Config
+from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
 from builder.dispatch import Dispatch
 from builder.site.content import Content, Files
 from builder.site.tree import Site
-from builder.store import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
 
 GRACE = 7 * 86400  # seconds
 

@@ -13,10 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+from builder.description import DESCRIPTION, FileEntry, Invalid, Snapshot, read_snapshot
 from builder.dispatch import Dispatch, Route
 from builder.errors import FlatdexError
 from builder.report import Report
-from builder.store import DESCRIPTION, FileEntry, Invalid, Snapshot, Store, read_snapshot
+from builder.store import Store
 
 _STATIC = "index/static"
 _TYPES = {

@@ -12,24 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from builder import plainfile, plan
+from builder import files, plan
 from builder.config import Config
+from builder.description import DESCRIPTION, FileEntry, KeptEntry, Snapshot, snapshot_id
 from builder.errors import FlatdexError
+from builder.files import create_folder, files_in, make_durable, sha256_of
 from builder.site.content import Content, InMemory, OnDisk
 from builder.site.tree import Gzip, Site
-from builder.store import (
-    DESCRIPTION,
-    UNFINISHED,
-    FileEntry,
-    KeptEntry,
-    Snapshot,
-    Store,
-    create_folder,
-    files_in,
-    make_durable,
-    sha256_of,
-    snapshot_id,
-)
+from builder.store import UNFINISHED, Store
 
 _CHUNK = 1024 * 1024
 _LEVEL = 6  # 9 took five times as long on an index of 400 images
@@ -78,15 +68,15 @@ def write(store: Store, site: Site, config: Config, now: int, full: bool = False
         return Written(previous.id, changed=False)
     created = _later_than(previous, now)
     identifier = snapshot_id(created, content)
-    files = plan.entries(site, config.dispatch, previous, created)
+    entries = plan.entries(site, config.dispatch, previous, created)
     kept = _intact(plan.kept(site.files, previous, created), previous, full)
     contents: dict[str, Content] = dict(site.files)
     if previous:
         contents.update({entry.path: OnDisk(previous.folder / entry.path, entry.size, entry.sha256) for entry in kept})
-    document = plan.description(identifier, created, previous, config, site, files, kept)
+    document = plan.description(identifier, created, previous, config, site, entries, kept)
     folder = store.snapshots / f"{UNFINISHED}{identifier}"
     try:
-        _write_files(folder, contents, (*files, *kept), _twins(previous), full)
+        _write_files(folder, contents, (*entries, *kept), _twins(previous), full)
         _write_file(folder / DESCRIPTION, (json.dumps(document, indent=1) + "\n").encode(), created)
         make_durable(folder)
         folder.rename(store.snapshots / identifier)
@@ -182,7 +172,7 @@ def _write_file(place: Path, data: bytes, mtime: int) -> None:
 
 def _copy(content: OnDisk, place: Path, mtime: int) -> None:
     digest, left = hashlib.sha256(), content.size
-    with plainfile.opened(content.file) as source, place.open("wb") as target:
+    with files.opened(content.file) as source, place.open("wb") as target:
         while part := source.read(min(_CHUNK, left)):
             left -= len(part)
             digest.update(part)

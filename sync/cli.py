@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from builder.description import Snapshot
 from builder.errors import Exit, FlatdexError, UsageError
-from builder.store import Snapshot, Store
+from builder.store import Store
 from sync import status, verify
 from sync.promote import Promotion, promote
 from sync.push import Outcome, push

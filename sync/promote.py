@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 
+from builder.description import Snapshot
 from builder.errors import FlatdexError
-from builder.store import SNAPSHOTS, Snapshot, Store, make_durable
+from builder.files import make_durable
+from builder.store import SNAPSHOTS, Store
 from sync import verify
 
 _LONGEST_WAIT = 60  # seconds

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import FlatdexError
-from builder.store import CURRENT, SNAPSHOTS, Store, create_folder
+from builder.files import create_folder
+from builder.store import CURRENT, SNAPSHOTS, Store
 from sync.promote import refuse_damaged
 from sync.rsync import RsyncError, live, rsync
 from sync.served import description_url, served

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import sh
 
+from builder.description import is_id
 from builder.errors import FlatdexError
-from builder.store import SNAPSHOTS, is_id
+from builder.store import SNAPSHOTS
 from sync.targets import Kind, Target
 
 TIMEOUT = 60  # seconds without a byte

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from urllib.parse import urljoin
 
+from builder.description import DESCRIPTION, is_id
 from builder.errors import FlatdexError
 from builder.sources.transport import FetchError, Transport
-from builder.store import DESCRIPTION, is_id
 
 _LARGEST_DESCRIPTION = 256 * 1024 * 1024
 

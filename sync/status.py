@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from builder.description import Snapshot, time_text
 from builder.errors import FlatdexError
-from builder.store import Snapshot, Store, time_text
+from builder.store import Store
 from sync.rsync import live
 from sync.served import served
 from sync.targets import Target

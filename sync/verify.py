@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.store import DESCRIPTION, FileEntry, Snapshot, files_in, sha256_of
+from builder.description import DESCRIPTION, FileEntry, Snapshot
+from builder.files import files_in, sha256_of
 
 
 def faults(snapshot: Snapshot) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from builder import oci, plainfile
+from builder import files, oci
 from builder.catalog import Image, Skip
 from builder.config import LayoutSource
 from builder.errors import FlatdexError, SourceError
@@ -153,7 +153,7 @@ def _start(layout: Path, name: str, limit: int) -> bytes:
 def _opened(layout: Path, name: str) -> BufferedReader:
     """A plain file of a layout. Raises Missing if it isn't there; what can't be read is another thing, and an error."""
     try:
-        return plainfile.opened(layout / name)
+        return files.opened(layout / name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Missing(f"the layout {layout.name} has no {name}") from error
     except OSError as error:

@@ -16,10 +16,11 @@ import pytest
 from builder import configfile, flatpak, oci
 from builder.build import Built, build
 from builder.config import Config
+from builder.description import Snapshot
 from builder.errors import SourceError
 from builder.report import Report
 from builder.sources import transport
-from builder.store import Snapshot, Store
+from builder.store import Store
 from tests.builder.helpers import (
     GOOD,
     Answer,

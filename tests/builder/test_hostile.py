@@ -29,10 +29,11 @@ from builder import oci
 from builder.build import build
 from builder.catalog import Skip
 from builder.config import LayoutSource
+from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
 from builder.site import rules
 from builder.sources import layouts, transport, walk
-from builder.store import Snapshot, Store
+from builder.store import Store
 from tests.builder.helpers import (
     GOOD,
     Answer,

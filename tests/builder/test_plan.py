@@ -17,12 +17,14 @@ from builder import plan, snapshot
 from builder.build import Built, build
 from builder.catalog import Catalog, Image
 from builder.config import Config
+from builder.description import FileEntry, KeptEntry, Snapshot, time_text
 from builder.dispatch import Dispatch, Route
 from builder.errors import Exit, FlatdexError
+from builder.files import sha256_of
 from builder.site.content import Content, InMemory
 from builder.site.tree import Site
 from builder.site.tree import site as tree
-from builder.store import FileEntry, KeptEntry, Snapshot, Store, sha256_of, time_text
+from builder.store import Store
 from tests.builder.helpers import GOOD, hello_layout, icon_uri, image, loaded, ref_of
 from tests.builder.test_build import report
 

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from builder import plan, snapshot
 from builder.catalog import Skip
 from builder.config import Config
+from builder.description import FileEntry, Snapshot
 from builder.errors import FlatdexError
 from builder.site.content import Content, InMemory, OnDisk
 from builder.site.tree import Site
-from builder.store import FileEntry, Snapshot, Store
+from builder.store import Store
 from tests.builder.helpers import GOOD, image, loaded
 from tests.builder.test_build import NASTY, nasty_images
 from tests.real.process import run

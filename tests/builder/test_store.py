@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import store
+from builder import description, files, store
+from builder.description import Invalid
 from builder.errors import Exit, FlatdexError, LockedError, UsageError
-from builder.store import Invalid, Store
+from builder.store import Store
 from tests.real.process import run
 
 ONE, TWO = "20260101T000000Z-aaaaaaaa", "20260101T000001Z-00000000"
@@ -83,7 +84,7 @@ def test_a_folder_with_another_description_is_no_snapshot(tmp_path: Path, change
     snapshot(tmp_path, ONE, **changes)
     assert ids(tmp_path) == []
     with pytest.raises(Invalid):
-        store.read_snapshot(tmp_path / "snapshots" / ONE)
+        description.read_snapshot(tmp_path / "snapshots" / ONE)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, None])
@@ -174,7 +175,7 @@ def test_the_lock_is_let_go_when_its_holder_fails(tmp_path: Path) -> None:
 
 @given(st.text(alphabet="a./\0", max_size=8))
 def test_a_path_that_is_inside_stays_inside(path: str) -> None:
-    if store.is_inside(path):
+    if description.is_inside(path):
         place = os.path.normpath(os.path.join("/root/x", path))  # noqa: PTH118
         assert place.startswith("/root/x/")
         assert "\0" not in path
@@ -182,19 +183,19 @@ def test_a_path_that_is_inside_stays_inside(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["a", "a/b", ".htaccess", "v2/a/blobs/sha256:0", "a/...", "..a"])
 def test_paths_of_a_site_are_inside(path: str) -> None:
-    assert store.is_inside(path)
+    assert description.is_inside(path)
 
 
 @given(st.integers(0, 4_000_000_000), st.integers(1, 1_000_000))
 def test_ids_sort_by_time_and_times_come_back(seconds: int, later: int) -> None:
-    assert store.snapshot_id(seconds, "f" * 64) < store.snapshot_id(seconds + later, "0" * 64)
-    assert store.timestamp(store.time_text(seconds)) == seconds
+    assert description.snapshot_id(seconds, "f" * 64) < description.snapshot_id(seconds + later, "0" * 64)
+    assert description.timestamp(description.time_text(seconds)) == seconds
 
 
 def test_folders_are_readable_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        store.create_folder(tmp_path / "a" / "b")
+        files.create_folder(tmp_path / "a" / "b")
     finally:
         os.umask(before)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b")] == [0o755, 0o755]
@@ -203,5 +204,5 @@ def test_folders_are_readable_under_any_umask(tmp_path: Path) -> None:
 def test_a_file_in_the_way_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(OSError, match="a"):
-        store.create_folder(tmp_path / "a")
-    store.make_durable(tmp_path)
+        files.create_folder(tmp_path / "a")
+    files.make_durable(tmp_path)

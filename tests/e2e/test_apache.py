@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder import preview, store
+from builder import description, preview
 from demo.images import write_application, write_runtime
 from tests.e2e.site import Answer, Flatdex, get
 from tests.real.apache import Apache
@@ -187,7 +187,7 @@ def test_icons_are_kept_for_a_year(apache: Apache, built: Flatdex) -> None:
 
 
 def test_manifests_and_blobs_are_served_as_they_are(apache: Apache, built: Flatdex) -> None:
-    snapshot = store.read_snapshot(built.root.resolve())
+    snapshot = description.read_snapshot(built.root.resolve())
     paths = [entry.path for entry in snapshot.files if entry.path.startswith("v2/") and "sha256:" in entry.path]
     kinds = {"manifests": "application/vnd.oci.image.manifest.v1+json", "blobs": "application/octet-stream"}
     assert len(paths) >= 6

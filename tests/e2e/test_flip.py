@@ -17,8 +17,9 @@ import pytest
 from builder import snapshot
 from builder.build import build, read
 from builder.config import Config
+from builder.description import Snapshot
 from builder.site.tree import site
-from builder.store import Snapshot, Store
+from builder.store import Store
 from sync import promote
 from tests.builder.helpers import Blobs, flatpak_labels, icon_uri, loaded, ref_of, tagged
 from tests.builder.test_build import report

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.store import Invalid, read_snapshot
+from builder.description import Invalid, read_snapshot
 from tests.sync.site import DONE, FAILED, LOCKED, MIDDLE, NEW, OLD, USAGE, Site, with_images
 
 WRITERS = (["build"], ["promote"], ["push"], ["publish"])

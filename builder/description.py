@@ -1,0 +1,159 @@
+"""`snapshot.json`, the contract between what builds a site, what publishes it, and whoever mirrors it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from types import NoneType
+from typing import Any
+
+FORMAT = 1
+DESCRIPTION = "snapshot.json"
+
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_TIME = "%Y%m%dT%H%M%SZ"
+_FORM = {
+    "id": str,
+    "version": int,
+    "created": str,
+    "previous": (str, NoneType),
+    "remote": {"id": (str, NoneType)},
+    "counts": {"refs": int, "images": int, "repositories": int, "files": int, "bytes": int},
+    "variants": [{"path": str, "index": str, "refs": int}],
+    "dispatch": {"routes": [dict], "default_tag": str, "unknown_tag": (str, NoneType)},
+    "images": [{"index": str, "ref": str, "architecture": str, "repository": str, "digest": str}],
+    "skips": [{"source": str, "repository": str, "reference": str, "code": str, "why": str}],
+    "files": list,
+    "kept": list,
+}
+
+
+@dataclass(frozen=True, order=True)
+class FileEntry:
+    """A file of a snapshot: its path, size in bytes, sha256 in hexadecimal, and mtime in whole seconds."""
+
+    path: str
+    size: int
+    sha256: str
+    mtime: int
+
+
+@dataclass(frozen=True, order=True)
+class KeptEntry(FileEntry):
+    """A file of an earlier snapshot that nothing names any more; it stays `until` then, in seconds."""
+
+    until: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A complete snapshot, by its `snapshot.json`, which `document` holds as it is."""
+
+    folder: Path
+    id: str
+    version: int
+    created: int
+    previous: str | None
+    files: tuple[FileEntry, ...]
+    kept: tuple[KeptEntry, ...]
+    document: Mapping[str, Any]
+
+    @property
+    def all_files(self) -> tuple[FileEntry, ...]:
+        """What it holds, and what it keeps of earlier ones."""
+        return (*self.files, *self.kept)
+
+    @cached_property
+    def by_path(self) -> dict[str, FileEntry]:
+        """All files by their paths."""
+        return {entry.path: entry for entry in self.all_files}
+
+
+class Invalid(ValueError):
+    """A `snapshot.json` that is none; the message says why."""
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """The snapshot in `folder`. Raises Invalid if its description is missing, cut off, or another folder's."""
+    try:
+        document = json.loads((folder / DESCRIPTION).read_bytes())
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']} is not known to this version of flatdex")
+        if document["id"] != folder.name:
+            raise ValueError(f"it is that of {document['id']}")
+        for key, form in _FORM.items():
+            _check(document[key], form, key)
+        return Snapshot(
+            folder=folder,
+            id=document["id"],
+            version=document["version"],
+            created=timestamp(document["created"]),
+            previous=document["previous"],
+            files=tuple(_entry(**entry) for entry in document["files"]),
+            kept=tuple(_kept_entry(**entry) for entry in document["kept"]),
+            document=document,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Invalid(f"{folder / DESCRIPTION}: {error}") from error
+
+
+def _check(value: object, form: Any, where: str) -> None:
+    """Raises TypeError unless `value` has the form: a type, a tuple of types, a list of a form, a mapping of forms."""
+    if isinstance(form, list):
+        _check(value, list, where)
+        for item in value:  # type: ignore[attr-defined]
+            _check(item, form[0], where)
+    elif isinstance(form, dict):
+        _check(value, dict, where)
+        for key, inner in form.items():
+            _check(value[key], inner, f"{where}.{key}")  # type: ignore[index]
+    elif not isinstance(value, form) or (isinstance(value, bool) and form is int):
+        raise TypeError(f"{where} is {value!r:.80}")
+
+
+def _entry(path: str, size: int, sha256: str, mtime: int) -> FileEntry:
+    if not is_inside(path):
+        raise ValueError(f"names a file outside of the snapshot: {path!r}")
+    _check(sha256, str, path)
+    return FileEntry(path, _whole(size), sha256, _whole(mtime))
+
+
+def _kept_entry(until: str, **entry: Any) -> KeptEntry:
+    return KeptEntry(**asdict(_entry(**entry)), until=timestamp(until))
+
+
+def _whole(number: int) -> int:
+    if type(number) is not int:
+        raise TypeError(f"{number!r} is not a whole number")
+    return number
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path of a snapshot's file stays in the snapshot."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path
+
+
+def is_id(text: str) -> bool:
+    """Whether this has the form of a snapshot's id."""
+    return bool(_ID.fullmatch(text))
+
+
+def snapshot_id(created: int, content: str) -> str:
+    """An id from the time in seconds and the hash of the content."""
+    return f"{datetime.fromtimestamp(created, UTC).strftime(_TIME)}-{content[:8]}"
+
+
+def time_text(created: int) -> str:
+    """Seconds as RFC 3339 text."""
+    return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def timestamp(text: str) -> int:
+    """RFC 3339 text as seconds. Raises ValueError."""
+    return int(datetime.fromisoformat(text).timestamp())

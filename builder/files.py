@@ -1,0 +1,55 @@
+"""Files and folders beyond what pathlib does: open to web servers, durable, measured, and never a trap."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+
+def opened(file: Path) -> BufferedReader:
+    """A plain `file` for reading. Raises OSError, also for a folder, a pipe (without waiting) or a device."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", str(file))
+    return os.fdopen(descriptor, "rb")
+
+
+def create_folder(folder: Path) -> None:
+    """Makes a folder that web servers can read, with its parents, under any umask."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        each.chmod(0o755)
+
+
+def files_in(folder: Path) -> set[str]:
+    """The paths, relative to `folder`, of all that is in it, but for folders (links to folders are in)."""
+    return {
+        str((Path(parent) / name).relative_to(folder))
+        for parent, folders, names in os.walk(folder)
+        for name in [*names, *(each for each in folders if (Path(parent) / each).is_symlink())]
+    }
+
+
+def sha256_of(file: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def make_durable(folder: Path) -> None:
+    """Returns when all that was written to the file system of `folder` would survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
