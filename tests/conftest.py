@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -28,6 +29,8 @@ _session = pytest.StashKey[tuple[Path, dict[str, str], int]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Point everything that programs keep for a user into a folder of this session, before any test is imported."""
+    # A shell's background jobs ignore Ctrl-C, and so would all that they start: tests of Ctrl-C need it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tempfile.gettempdir()  # Remembered now, so TMPDIR below is for child processes; pytest's own folders stay put.
     folder = Path(tempfile.mkdtemp(prefix="flatdex-session-"))
     folder.chmod(0o755)  # Worker processes of the test runner make `real_tmp` below it.
