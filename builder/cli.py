@@ -163,7 +163,10 @@ def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:
 
 
 def run_serve(args: argparse.Namespace, load: Load, report: Report) -> int:
-    """`flatdex serve`: until Ctrl-C."""
+    """`flatdex serve`: until Ctrl-C, which is its usual end and needs no word."""
     folder = Path(args.folder).absolute() if args.folder else load().store
-    preview.serve(folder, args.port, report)
+    try:
+        preview.serve(folder, args.port, report)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
     return Exit.DONE
