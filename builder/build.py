@@ -101,11 +101,12 @@ def _refuse_emptied(previous: Snapshot, made: Site) -> None:
     before = Counter(image["index"] for image in previous.document["images"])
     emptied = [name for name, images in made.images.items() if not images and before[name]]
     if emptied:
-        why = ", ".join(f"{name} (now {counted(before[name], 'ref')})" for name in emptied)
-        skipped = f" {counted(len(made.skips), 'image')} were skipped." if made.skips else ""
-        fix = (
-            f"Nothing was built.{skipped} If it is meant so, say `--allow-shrink`; else look at tags and repositories."
+        why = ", ".join(f"{name} (it has {counted(before[name], 'ref')} now)" for name in emptied)
+        codes = Counter(skip.code for skip in made.skips)
+        skips = (
+            f" Left out: {', '.join(f'{number} {code}' for code, number in sorted(codes.items()))}." if codes else ""
         )
+        fix = f"Nothing was built.{skips} If it is meant so, say `--allow-shrink`; else look at tags and repositories."
         raise FlatdexError(f"these indexes would become empty: {why}", fix)
 
 

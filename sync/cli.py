@@ -18,6 +18,7 @@ from sync.push import Outcome, push
 from sync.targets import Target, chosen
 
 Parsers = Callable[..., argparse.ArgumentParser]
+Run = Callable[..., int]
 
 
 class Report(Protocol):
@@ -47,35 +48,23 @@ class Place:
 
 def add_verbs(add: Parsers) -> None:
     """Adds this package's verbs; each sets `publish(args, place, report) -> exit code`."""
-    as_json: Any = {"action": "store_true", "help": "print the result as JSON"}
 
-    parser = add("list", help="the complete snapshots, the oldest first")
-    parser.add_argument("--json", **as_json)
-    parser.set_defaults(publish=run_list)
+    def verb(name: str, text: str, run: Run) -> argparse.ArgumentParser:
+        parser = add(name, help=text)
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+        parser.set_defaults(publish=run)
+        return parser
 
-    parser = add("show", help="what a snapshot holds (default: the current one, else the newest)")
-    parser.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id, or how it starts")
-    parser.add_argument("--json", **as_json)
-    parser.set_defaults(publish=run_show)
-
-    parser = add("verify", help="hold a snapshot's files against its description (default: the current one)")
-    parser.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id, or how it starts")
-    parser.add_argument("--json", **as_json)
-    parser.set_defaults(publish=run_verify)
-
-    parser = add("promote", help="let `current` name a snapshot (default: the newest complete one)")
-    parser.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id, or how it starts")
-    parser.add_argument("--json", **as_json)
-    parser.set_defaults(publish=run_promote)
-
-    parser = add("push", help="copy what `current` names to all targets, or to those named")
-    parser.add_argument("target", metavar="TARGET", nargs="*", help="a target's name")
-    parser.add_argument("--json", **as_json)
-    parser.set_defaults(publish=run_push)
-
-    parser = add("status", help="what the store and each target serve")
-    parser.add_argument("--json", **as_json)
-    parser.set_defaults(publish=run_status)
+    verb("list", "the complete snapshots, the oldest first", run_list)
+    for parser in (
+        verb("show", "what a snapshot holds (default: the current one, else the newest)", run_show),
+        verb("verify", "hold a snapshot's files against its description (default: the current one)", run_verify),
+        verb("promote", "let `current` name a snapshot (default: the newest complete one)", run_promote),
+    ):
+        parser.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id, or how it starts")
+    pushing = verb("push", "copy what `current` names to all targets, or to those named", run_push)
+    pushing.add_argument("target", metavar="TARGET", nargs="*", help="a target's name")
+    verb("status", "what the store and each target serve", run_status)
 
 
 def run_list(args: argparse.Namespace, place: Place, report: Report) -> int:

@@ -431,7 +431,7 @@ def test_an_index_that_would_become_empty_is_refused(tmp_path: Path) -> None:
     first, _ = built(config)
     local(tmp_path, "testing")
     for full in (False, True):
-        with pytest.raises(FlatdexError, match=r"would become empty: stable \(now 1 ref\)\n") as caught:
+        with pytest.raises(FlatdexError, match=r"would become empty: stable \(it has 1 ref now\)\n") as caught:
             built(config, full)
         assert "--allow-shrink" in caught.value.fix
         assert caught.value.exit_code == Exit.FAILED
