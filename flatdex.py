@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 import builder.cli
 import sync.cli
-from builder import configfile
+from builder import configfile, outcome
 from builder.build import build
 from builder.config import Config
 from builder.errors import Exit, FlatdexError
@@ -55,8 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command() -> None:
-    """The installed command. After Ctrl-C it ends at once: requests that are still under way are not waited for."""
+    """The installed command. It ends at once: after Ctrl-C requests that are under way are not waited for."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    gc.disable()  # hardly anything here is garbage, and what there is soon goes with the process
     code: int | str | None
     try:
         code = main()
@@ -64,9 +66,7 @@ def command() -> None:
         code = ended.code
     if not _said_all():
         code = code or Exit.FAILED
-    if code == Exit.INTERRUPTED:
-        os._exit(Exit.INTERRUPTED)
-    sys.exit(code)
+    os._exit(code if isinstance(code, int) else Exit.DONE if code is None else Exit.USAGE)
 
 
 def _said_all() -> bool:
@@ -156,22 +156,22 @@ def _publish(args: argparse.Namespace, config: Config, report: Report) -> int:
     """`flatdex publish`, under one lock, so that nobody comes in between."""
     place = _place_of(config)
     with place.store.locked("publish", create=True):
-        built = build(config, report, args.full, args.allow_shrink)
-        builder.cli.show_built(built, report)
+        built = build(config, report, builder.cli.how_of(args))
+        outcome.show(built, report)
         promotion = promote(place.store, place.store.find(built.snapshot))
         outcomes = push(place.store, place.targets, place.folder, report.detail)
     if args.json:
         result = {
-            **builder.cli.as_json(built),
+            **outcome.as_json(built),
             "promoted": {**asdict(promotion), "changed": promotion.changed},
-            "targets": [asdict(outcome) for outcome in outcomes],
+            "targets": [asdict(each) for each in outcomes],
         }
         report.result(json.dumps(result))
     else:
-        report.line(builder.cli.summary(built))
+        report.line(outcome.summary(built))
         report.line(sync.cli.promotion_line(promotion))
         sync.cli.show_outcomes(outcomes, report)
-    return Exit.PARTLY if built.to_act_on or any(outcome.error for outcome in outcomes) else Exit.DONE
+    return Exit.DONE if built.whole and not any(each.error for each in outcomes) else Exit.PARTLY
 
 
 if __name__ == "__main__":

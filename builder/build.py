@@ -2,80 +2,105 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 
-from builder import catalog, snapshot
-from builder.catalog import Catalog, Image, Skip
+import templates
+from builder import catalog, description, lastgood, shrink, snapshot, stale
+from builder.advice import Advice, advice
+from builder.catalog import Catalog, Failure, Skip
+from builder.compress import Segments
 from builder.config import Config, LayoutSource, RegistrySource, Source
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
-from builder.report import Report, counted
+from builder.report import Report
 from builder.site.tree import Site, site
-from builder.sources import layouts
-from builder.sources.layouts import Trusted
-from builder.sources.registry import Registry
-from builder.sources.transport import Transport
+from builder.sources import access
+from builder.sources.cache import Cache
+from builder.sources.layouts import LayoutReading, Trusted
+from builder.sources.reading import RegistryReading
+from builder.stale import Stale
 from builder.store import Store
+
+_BUILT = "built"
+_STALE = "stale"
+
+
+@dataclass(frozen=True)
+class How:
+    """How to build: `full` trusts no earlier build, `offline` asks no registry, `allow_shrink` accepts loss."""
+
+    full: bool = False
+    offline: bool = False
+    allow_shrink: bool = False
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a build came to: the snapshot, whether it is new, and the site that it holds."""
+    """What a build came to: the snapshot, whether it is new, its refs, and all that an admin may want to know."""
 
     snapshot: str
     changed: bool
-    site: Site
+    indexes: int
+    refs: tuple[str, ...]
+    skips: tuple[Skip, ...] = ()
+    stale: tuple[Stale, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
     @property
-    def to_act_on(self) -> tuple[Skip, ...]:
-        """The skips that an admin should do something about."""
-        return tuple(skip for skip in self.site.skips if skip.act)
+    def whole(self) -> bool:
+        """Whether there is nothing that an admin should act on."""
+        return not self.stale and not any(skip.act for skip in self.skips)
 
 
-def build(config: Config, report: Report, full: bool = False, allow_shrink: bool = False) -> Built:
-    """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock.
+Reading = RegistryReading | LayoutReading
 
-    `full` trusts nothing that an earlier snapshot holds. An index that would lose all its refs is refused, unless
-    `allow_shrink`.
-    """
+
+def build(config: Config, report: Report, how: How = How()) -> Built:
+    """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock."""
     store = Store(config.store)
     previous = store.newest()
-    found = read(config, None if full else previous, report)
-    made = site(config, found, snapshot.carried_gzip(previous))
-    if previous and not allow_shrink:
-        _refuse_emptied(previous, made)
-    written = snapshot.write(store, made, config, int(time.time()), full)
-    return Built(written.id, written.changed, made)
+    now = int(time.time())
+    with ExitStack() as opened:
+        kept = opened.enter_context(Cache(store.cache, trusted=not how.full))
+        readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
+        inputs = _inputs(config, [reading.look() for reading in readings])
+        if inputs and previous and (built := _built_before(kept, previous, inputs)):
+            return built
+        _refuse_twin_layouts(readings)
+        found = catalog.collected(item for reading in readings for item in reading.items())
+        found, marked = _with_kept(config, found, previous, kept, now)
+        segments = Segments(kept)
+        gzip = snapshot.carried_gzip(previous, segments)
+        made = site(config, found, gzip, _checked_icons(None if how.full else previous))
+        if previous and not how.allow_shrink:
+            _refuse_loss(config, previous, made)
+        told = advice(made.images)
+        written = snapshot.write(store, made, config, now, marked, told, how.full)
+        built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
+        segments.keep()
+        _remember(kept, built, inputs)
+        return built
 
 
-def read(config: Config, previous: Snapshot | None, report: Report) -> Catalog:
-    """All that the sources hold for the configured tags. Raises SourceError rather than leave a source out."""
-    _refuse_twin_layouts(config)
-    with Transport() as transport:
-        return catalog.collected(
-            item
-            for source in config.sources
-            if _tags(config, source)
-            for item in _read(source, _tags(config, source), transport, previous, report)
-        )
-
-
-def _read(
-    source: Source, tags: frozenset[str], transport: Transport, previous: Snapshot | None, report: Report
-) -> Iterator[Image | Skip]:
-    report.detail(f"reading {source.name}")
-    if isinstance(source, RegistrySource):
-        return Registry(transport, source).read(tags, report.progress(f"{source.name}: repositories"))
-    return layouts.read(source, tags, _already_copied(previous))
-
-
-def _tags(config: Config, source: Source) -> frozenset[str]:
-    return frozenset(tag for index in config.indexes if source.name in index.sources for tag in index.tags)
+def _readings(
+    config: Config, kept: Cache, previous: Snapshot | None, report: Report, how: How, opened: ExitStack
+) -> Iterator[Reading]:
+    for source in config.sources:
+        tags = config.tags_of(source)
+        if tags and isinstance(source, RegistrySource):
+            registry = opened.enter_context(access.opened(source, kept, os.environ))
+            yield RegistryReading(registry, source, tags, kept, report.progress, offline=how.offline)
+        elif tags and isinstance(source, LayoutSource):
+            yield LayoutReading(source, tags, _already_copied(previous))
 
 
 def _already_copied(previous: Snapshot | None) -> Trusted:
@@ -89,6 +114,15 @@ def _already_copied(previous: Snapshot | None) -> Trusted:
     return trusted
 
 
+def _checked_icons(previous: Snapshot | None) -> frozenset[str]:
+    """The hashes of what the previous snapshot holds: an icon among it was decoded before."""
+    return (
+        frozenset(entry.sha256 for entry in previous.all_files if entry.path.endswith(".png"))
+        if previous
+        else frozenset()
+    )
+
+
 def _size(file: Path) -> int | None:
     try:
         return file.stat().st_size
@@ -96,26 +130,104 @@ def _size(file: Path) -> int | None:
         return None
 
 
-def _refuse_emptied(previous: Snapshot, made: Site) -> None:
-    """A typo in a tag, or a registry that lost its disk, must not take all applications away from their users."""
-    before = Counter(image["index"] for image in previous.document["images"])
-    emptied = [name for name, images in made.images.items() if not images and before[name]]
-    if emptied:
-        why = ", ".join(f"{name} (it has {counted(before[name], 'ref')} now)" for name in emptied)
+def _inputs(config: Config, states: Sequence[str]) -> str:
+    """A hash of all that a site is made of: equal inputs give equal sites. Empty if not all is known."""
+    if not all(states):
+        return ""
+    return hashlib.sha256("\0".join((_program(), repr(config), *states)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@cache
+def _program() -> str:
+    """A hash of the program itself: another version may make another site of the same images."""
+    folders = (Path(__file__).parent, Path(str(templates.__file__)).parent)
+    files = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _built_before(kept: Cache, previous: Snapshot, inputs: str) -> Built | None:
+    """The newest snapshot, if it was made of the same inputs: then there is nothing to do."""
+    note = kept.note(_BUILT)
+    if note.get("inputs") != inputs or note.get("snapshot") != previous.id:
+        return None
+    try:
+        skips = tuple(Skip(**skip) for skip in note["skips"])
+        told = tuple(Advice(**each) for each in note["advice"])
+    except (TypeError, KeyError):
+        return None
+    images = previous.document["images"]
+    refs = tuple(sorted({image["ref"] for image in images}))
+    return Built(previous.id, False, int(note["indexes"]), refs, skips, (), told)
+
+
+def _remember(kept: Cache, built: Built, inputs: str) -> None:
+    kept.keep_note(_STALE, {stale.key(each): each.since for each in built.stale})
+    lasting = inputs and all(skip.lasting for skip in built.skips) and not built.stale
+    note = {
+        "inputs": inputs,
+        "snapshot": built.snapshot,
+        "indexes": built.indexes,
+        "skips": [asdict(skip) for skip in built.skips],
+        "advice": [asdict(each) for each in built.advice],
+    }
+    kept.keep_note(_BUILT, note if lasting else {})
+    kept.tidy()
+
+
+def _refs(made: Site) -> tuple[str, ...]:
+    return tuple(sorted({image.ref for images in made.images.values() for image in images}))
+
+
+def _with_kept(
+    config: Config, found: Catalog, previous: Snapshot | None, kept: Cache, now: int
+) -> tuple[Catalog, tuple[Stale, ...]]:
+    """With the last good part of what failed. Raises FlatdexError where nobody is served yet."""
+    if not found.failures:
+        return found, ()
+    if previous is None:
+        _refuse_half(found)
+    last_good = cache(partial(lastgood.images, previous)) if previous else _nothing
+    return stale.with_kept(config, found, last_good, _since(kept, previous), now)
+
+
+def _nothing(source: Source) -> tuple[catalog.Image, ...]:
+    return ()
+
+
+def _refuse_half(found: Catalog) -> None:
+    read = {image.source for image in found.images}
+    for failure in found.failures:
+        if not failure.repository or failure.source not in read:
+            raise FlatdexError(failure.why)
+
+
+def _since(kept: Cache, previous: Snapshot | None) -> dict[str, int]:
+    """When each failure was first seen: the cache knows, or else the snapshot."""
+    since = {
+        stale.key(Failure(each["source"], each["repository"], "", "")): description.timestamp(each["since"])
+        for each in (previous.document.get("stale", ()) if previous else ())
+    }
+    return {**since, **{key: when for key, when in kept.note(_STALE).items() if type(when) is int}}
+
+
+def _refuse_loss(config: Config, previous: Snapshot, made: Site) -> None:
+    """A typo in a tag, or a registry that lost its disk, must not take applications away from their users."""
+    lost = [loss for loss in shrink.losses(previous.document["images"], made.images, config.indexes) if loss.too_much]
+    if lost:
         codes = Counter(skip.code for skip in made.skips)
         skips = (
             f" Left out: {', '.join(f'{number} {code}' for code, number in sorted(codes.items()))}." if codes else ""
         )
         fix = f"Nothing was built.{skips} If it is meant so, say `--allow-shrink`; else look at tags and repositories."
-        raise FlatdexError(f"these indexes would become empty: {why}", fix)
+        raise FlatdexError("\n".join(loss.text for loss in lost), fix)
 
 
-def _refuse_twin_layouts(config: Config) -> None:
+def _refuse_twin_layouts(readings: Iterable[Reading]) -> None:
     """All layouts are published under one /v2/, where a repository is one folder."""
     owner: dict[str, str] = {}
-    for source in config.sources:
-        if isinstance(source, LayoutSource) and _tags(config, source):
-            for name, folder in layouts.folders(source).items():
+    for reading in readings:
+        if isinstance(reading, LayoutReading):
+            for name, folder in reading.folders.items():
                 if owner.setdefault(name, str(folder)) != str(folder):
                     why = f"the repository {name} is that of another source's layout too: {owner[name]} and {folder}"
-                    raise SourceError(source.name, "publish its layouts", why, "Rename one of the folders.")
+                    raise SourceError(reading.name, "publish its layouts", why, "Rename one of the folders.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from builder import flatpak
 from builder.config import Index
 from builder.oci import Descriptor, Malformed
 
+_PASSING = frozenset(("digest-mismatch", "missing-blob", "no-such-repository", "not-a-layout", "size-mismatch"))
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -28,6 +30,24 @@ class Skip:
     def act(self) -> bool:
         """Whether an admin should do something about it."""
         return self.code not in ("not-a-flatpak", "attestation", "duplicate-ref", "icon-rejected")
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it follows from the content of what has a digest: asking again would give it again."""
+        return self.code not in _PASSING
+
+
+@dataclass(frozen=True, order=True)
+class Failure:
+    """A source, or one repository of it, that could not be read: what it held is to be kept.
+
+    `repository` is empty for all of the source; `code` tells the kinds of failure apart; `why` is a sentence.
+    """
+
+    source: str
+    repository: str
+    code: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -50,8 +70,12 @@ class Image:
     annotations: Mapping[str, str]
     rank: int = 0
     blobs: tuple[tuple[Descriptor, Path], ...] = ()
+    names_type: bool = True
+    """Whether the manifest itself says its media type."""
+    kept: bool = False
+    """Whether this is what an earlier build read, since nothing could be read now."""
 
-    @property
+    @cached_property
     def metadata(self) -> Mapping[str, str]:
         """Labels and annotations as one: some builders write the one, some the other, some both."""
         return {**self.annotations, **self.labels}
@@ -64,24 +88,29 @@ class Image:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Images, each of a repository once, and what was left out."""
+    """Images, each of a repository once, what was left out, and what could not be read."""
 
     images: tuple[Image, ...] = ()
     skips: tuple[Skip, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
-def collected(found: Iterable[Image | Skip]) -> Catalog:
+def collected(found: Iterable[Image | Skip | Failure]) -> Catalog:
     """A catalog in a fixed order; an image found under several tags becomes one that has them all."""
     images: dict[tuple[str, str, str], Image] = {}
     skips: set[Skip] = set()
+    failures: set[Failure] = set()
     for item in found:
         if isinstance(item, Skip):
             skips.add(item)
             continue
+        if isinstance(item, Failure):
+            failures.add(item)
+            continue
         key = (item.source, item.repository, item.digest)
         known = images.get(key)
         images[key] = replace(item, tags=item.tags | known.tags) if known else item
-    return Catalog(tuple(images[key] for key in sorted(images)), tuple(sorted(skips)))
+    return Catalog(tuple(images[key] for key in sorted(images)), tuple(sorted(skips)), tuple(sorted(failures)))
 
 
 def choose(catalog: Catalog, index: Index) -> Catalog:
@@ -132,7 +161,7 @@ def _fault(image: Image, index: Index) -> Skip | None:
     if flatpak.REF not in metadata:
         return _skip(image, "not-a-flatpak", f"no label {flatpak.REF}")
     missing = [label for label in index.required_labels if label not in metadata]
-    if missing:
+    if missing and not image.kept:  # of what is kept only those labels are known that clients read
         return _skip(image, "label-missing", f"no label {missing[0]}, which the index {index.name} requires")
     try:
         flatpak.parse_ref(image.ref)

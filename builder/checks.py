@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from builder.config import Config, RegistrySource
 from builder.document import Document
@@ -20,6 +21,9 @@ TOP_LEVEL = frozenset(
     )
 )
 """What a snapshot has, or will have, at its top: no tag may be called so, since each tag is a folder there too."""
+
+DOCKER_HUB = "https://registry-1.docker.io"
+DOCKER_HUB_PAGES = ("docker.io", "www.docker.io", "hub.docker.com", "index.docker.io", "registry.hub.docker.com")
 
 _FLATPAK_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armhf": "arm"}
 
@@ -65,6 +69,9 @@ def _addresses(document: Document, config: Config) -> Iterator[Problem]:
         if isinstance(source, RegistrySource) and source.registry.endswith("/v2"):
             what = "the URL ends with /v2/, which flatdex adds itself"
             yield document.problem(("sources", source.name, "registry"), what, f"Write {source.registry[:-2]}")
+        if isinstance(source, RegistrySource) and urlsplit(source.registry).hostname in DOCKER_HUB_PAGES:
+            what = "this is Docker Hub's name, but not where its registry answers"
+            yield document.problem(("sources", source.name, "registry"), what, f"Write {DOCKER_HUB}")
     for index in config.indexes:
         for number, architecture in enumerate(index.architectures):
             if architecture in _FLATPAK_NAMES:

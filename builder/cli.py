@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from builder import preview, starter
-from builder.build import Built, build
-from builder.catalog import Skip
-from builder.config import Config, RegistrySource, Source
-from builder.errors import Exit, FlatdexError, UsageError
+from builder import online, outcome, preview, starter
+from builder.build import How, build
+from builder.config import Config
+from builder.errors import Exit, UsageError
 from builder.report import Report, counted
 from builder.site import rules
-from builder.sources import layouts
-from builder.sources.registry import Registry
-from builder.sources.transport import Transport
 from builder.store import CURRENT, Store
 
 Load = Callable[[], Config]
@@ -37,6 +31,8 @@ def add_verbs(add: Parsers) -> None:
 
     parser = add("check", help="check the configuration, all of it at once")
     parser.add_argument("--online", action="store_true", help="also ask whether the sources answer")
+    text = "with --online: name the repositories that clients without a login can't pull"
+    parser.add_argument("--anonymous", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(make=run_check)
 
@@ -58,8 +54,11 @@ def add_verbs(add: Parsers) -> None:
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """What `build` and `publish` have in common."""
-    parser.add_argument("--full", action="store_true", help="trust no file of an earlier snapshot; mends a damaged one")
-    parser.add_argument("--allow-shrink", action="store_true", help="build although an index would become empty")
+    text = "trust nothing in the cache and no file of an earlier snapshot; mends a damaged one"
+    parser.add_argument("--full", action="store_true", help=text)
+    parser.add_argument("--offline", action="store_true", help="ask no registry: build from the cache alone")
+    text = "build although an index loses more of its refs than its `max_shrink` allows"
+    parser.add_argument("--allow-shrink", action="store_true", help=text)
 
 
 def run_init(args: argparse.Namespace, load: Load, report: Report) -> int:
@@ -72,20 +71,24 @@ def run_init(args: argparse.Namespace, load: Load, report: Report) -> int:
 
 def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
     """`flatdex check`."""
+    if args.anonymous and not args.online:
+        raise UsageError("--anonymous goes with --online", "Say both: `flatdex check --online --anonymous`.")
     config = load()
-    answers = list(_online(config)) if args.online else []
-    failed = [answer for answer in answers if "error" in answer]
+    answers = online.answers(config, report, anonymous=args.anonymous) if args.online else ()
+    code = online.exit_code(answers)
     if args.json:
-        result = {"file": str(config.file), "ok": not failed, "sources": answers}
+        result = {
+            "file": str(config.file),
+            "ok": code == Exit.DONE,
+            "sources": [online.as_json(answer) for answer in answers],
+        }
         report.result(json.dumps(result))
-        return Exit.FAILED if failed else Exit.DONE
+        return code
     for answer in answers:
-        if "error" in answer:
-            report.warn(f"flatdex: {answer['error']}")
-        else:
-            report.line(f"source {answer['source']}: answers, {counted(answer['repositories'], 'repository')}")
-    report.line(f"{config.file}: {_contents(config)}: " + ("not all sources answer" if failed else "good"))
-    return Exit.FAILED if failed else Exit.DONE
+        (report.warn if answer.error or answer.private else report.line)(answer.text)
+    state = {Exit.DONE: "good", Exit.PARTLY: "not all of it is for everybody"}.get(code, "not all sources answer")
+    report.line(f"{config.file}: {_contents(config)}: {state}")
+    return code
 
 
 def _contents(config: Config) -> str:
@@ -93,63 +96,25 @@ def _contents(config: Config) -> str:
     return f"{counted(len(config.sources), 'source')}, {indexes}, {counted(len(config.targets), 'target')}"
 
 
-def _online(config: Config) -> Iterator[dict[str, Any]]:
-    with Transport() as transport:
-        for source in config.sources:
-            try:
-                yield {"source": source.name, "repositories": len(_repositories(source, transport))}
-            except FlatdexError as error:
-                yield {"source": source.name, "error": str(error)}
-
-
-def _repositories(source: Source, transport: Transport) -> list[str]:
-    if isinstance(source, RegistrySource):
-        registry = Registry(transport, source)
-        registry.ping()
-        return registry.repositories()
-    return list(layouts.folders(source))
-
-
 def run_build(args: argparse.Namespace, load: Load, report: Report) -> int:
     """`flatdex build`."""
-    config = load()
+    config, how = load(), how_of(args)
     with Store(config.store).locked("build", create=True):
-        built = build(config, report, args.full, args.allow_shrink)
-    show_built(built, report)
+        built = build(config, report, how)
+    outcome.show(built, report)
     if args.json:
-        report.result(json.dumps(as_json(built)))
+        report.result(json.dumps(outcome.as_json(built)))
     else:
-        report.line(summary(built))
-    return Exit.PARTLY if built.to_act_on else Exit.DONE
+        report.line(outcome.summary(built))
+    return Exit.DONE if built.whole else Exit.PARTLY
 
 
-def as_json(built: Built) -> dict[str, object]:
-    """What a script wants to know of a build."""
-    refs = sorted({image.ref for images in built.site.images.values() for image in images})
-    skips = [{**asdict(skip), "act": skip.act} for skip in built.site.skips]
-    return {"snapshot": built.snapshot, "changed": built.changed, "refs": refs, "skips": skips}
-
-
-def summary(built: Built) -> str:
-    """A build in a line."""
-    refs = {image.ref for images in built.site.images.values() for image in images}
-    skipped = f", {len(built.site.skips)} skipped" if built.site.skips else ""
-    state = "built" if built.changed else "unchanged:"
-    return (
-        f"{state} {built.snapshot}: {counted(len(refs), 'ref')} in {counted(len(built.site.images), 'index')}{skipped}"
-    )
-
-
-def show_built(built: Built, report: Report) -> None:
-    """Warns of the skips that an admin should act on; the others are details."""
-    for skip in built.site.skips:
-        (report.warn if skip.act else report.detail)(skip_line(skip))
-
-
-def skip_line(skip: Skip) -> str:
-    """A skip in a line."""
-    line = f"skipped {skip.source} {skip.repository} {skip.reference[:19]}: {skip.code}: {skip.why}"
-    return line.replace("\n", "\\n")
+def how_of(args: argparse.Namespace) -> How:
+    """What the options of `build` and `publish` ask for."""
+    if args.full and args.offline:
+        fix = "Choose one: the first trusts nothing that is in the cache, the second nothing else."
+        raise UsageError("--full and --offline contradict each other", fix)
+    return How(args.full, args.offline, args.allow_shrink)
 
 
 def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:

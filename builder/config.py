@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from builder.dispatch import Dispatch
+
+CONNECTIONS = 16
+"""How many requests to a registry run at once."""
 
 HERE = "../"
 """The site itself, as seen from an index: the `Registry` of images whose blobs are files of the site."""
@@ -44,8 +48,33 @@ class Remote:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """At most `number` manifests in any `window` seconds."""
+
+    number: int
+    window: int
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a registry is asked: `connections` at once, with which login and certificates. Files are PEM or JSON."""
+
+    connections: int = CONNECTIONS
+    rate: Rate | None = None
+    auth_file: Path | None = None
+    ca: Path | None = None
+    cert: tuple[Path, Path | None] | None = None
+    """A client certificate, and its key where that is a file of its own."""
+    auth_realms: tuple[str, ...] = ()
+    """Token services, beside the registry's own, that the login may be sent to."""
+
+
+@dataclass(frozen=True)
 class RegistrySource:
-    """A registry; `public` is what the indexes name as `Registry`, `repositories` and `exclude` are globs."""
+    """A registry; `public` is what the indexes name as `Registry`, `repositories` and `exclude` are globs.
+
+    `max_stale` is in seconds: how long the images of what can't be read are kept; None: for ever.
+    """
 
     name: str
     registry: str
@@ -53,6 +82,18 @@ class RegistrySource:
     repositories: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     token: Token = Token.AS_IMAGE
+    access: Access = Access()
+    max_stale: int | None = None
+
+    def takes(self, repository: str) -> bool:
+        """Whether the source has this repository."""
+        return any(fnmatchcase(repository, pattern) for pattern in self.repositories) and not any(
+            fnmatchcase(repository, pattern) for pattern in self.exclude
+        )
+
+    def rank(self, repository: str) -> int:
+        """The place in `repositories` that matches: a smaller one is preferred."""
+        return next(number for number, pattern in enumerate(self.repositories) if fnmatchcase(repository, pattern))
 
 
 @dataclass(frozen=True)
@@ -64,9 +105,23 @@ class LayoutSource:
     tag: str = "latest"
     token: Token = Token.NONE
     public: str = HERE
+    max_stale: int | None = None
+
+    def takes(self, repository: str) -> bool:
+        """Whether the source may have this repository: only its folders tell."""
+        return True
+
+    def rank(self, repository: str) -> int:
+        """All are equal."""
+        return 0
 
 
 Source = RegistrySource | LayoutSource
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether this is a pattern, not a name."""
+    return any(character in pattern for character in "*?[")
 
 
 @dataclass(frozen=True)
@@ -80,6 +135,8 @@ class Index:
     required_labels: tuple[str, ...] = ("org.flatpak.ref",)
     extract_icons: bool = True
     annotations: bool = False
+    max_shrink: int = 20
+    """How many of a hundred refs a build may take away."""
 
 
 @dataclass(frozen=True)
@@ -141,3 +198,7 @@ class Config:
     def source(self, name: str) -> Source:
         """The source called `name`."""
         return next(source for source in self.sources if source.name == name)
+
+    def tags_of(self, source: Source) -> frozenset[str]:
+        """The tags that indexes take from a source."""
+        return frozenset(tag for index in self.indexes if source.name in index.sources for tag in index.tags)

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from builder import checks, document, regindexer, schema, variants
-from builder.config import Cache, Config, Index, LayoutSource, RegistrySource, Remote, Source, Token
+from builder.config import (
+    CONNECTIONS,
+    Access,
+    Cache,
+    Config,
+    Index,
+    LayoutSource,
+    Rate,
+    RegistrySource,
+    Remote,
+    Source,
+    Token,
+)
 from builder.document import Document
 from builder.errors import ConfigError, Problem
 
@@ -97,7 +109,8 @@ def _source(name: str, data: Mapping[str, Any], folder: Path) -> Source:
         token = Token(data.get("token", Token.NONE))
         here = Path(glob.escape(str(folder)))  # only what the configuration says may be a pattern
         patterns = tuple(str(_absolute(here, pattern)) for pattern in data["layouts"])
-        return LayoutSource(name, patterns, data.get("tag", variants.FALLBACK_TAG), token)
+        tag = data.get("tag", variants.FALLBACK_TAG)
+        return LayoutSource(name, patterns, tag, token, max_stale=_max_stale(data))
     registry = data["registry"].rstrip("/")
     return RegistrySource(
         name=name,
@@ -106,6 +119,28 @@ def _source(name: str, data: Mapping[str, Any], folder: Path) -> Source:
         repositories=tuple(data.get("repositories", ("*",))),
         exclude=tuple(data.get("exclude", ())),
         token=Token(data.get("token", Token.AS_IMAGE)),
+        access=_access(data, folder),
+        max_stale=_max_stale(data),
+    )
+
+
+def _max_stale(data: Mapping[str, Any]) -> int | None:
+    return seconds(data["max_stale"]) if "max_stale" in data else None
+
+
+def _access(data: Mapping[str, Any], folder: Path) -> Access:
+    def file(key: str) -> Path | None:
+        return _absolute(folder, data[key]) if key in data else None
+
+    given = data.get("cert")
+    cert = tuple(_absolute(folder, each) for each in ([given] if isinstance(given, str) else given or ()))
+    return Access(
+        connections=data.get("connections", CONNECTIONS),
+        rate=rate(data["rate"]) if "rate" in data else None,
+        auth_file=file("auth_file"),
+        ca=file("ca"),
+        cert=(cert[0], cert[1] if len(cert) > 1 else None) if cert else None,
+        auth_realms=tuple(data.get("auth_realms", ())),
     )
 
 
@@ -113,11 +148,13 @@ def _indexes(data: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[Inde
     defaults = {"sources": [source.name for source in sources], **data.get("defaults", {})}
     given = {name: {**defaults, **index} for name, index in data.items() if name != "defaults"}
     return tuple(
-        Index(name=name, **{key: _frozen(value) for key, value in each.items()}) for name, each in given.items()
+        Index(name=name, **{key: _frozen(key, value) for key, value in each.items()}) for name, each in given.items()
     )
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(key: str, value: Any) -> Any:
+    if key == "max_shrink":
+        return int(str(value).rstrip("% "))
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -127,3 +164,9 @@ def seconds(lifetime: str) -> int:
     if match is None:
         raise ValueError(f"not a lifetime: {lifetime}")
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def rate(text: str) -> Rate:
+    """`100/6h` as 100 in 21600 seconds; `5/s` as 5 in 1."""
+    number, _, window = text.partition("/")
+    return Rate(int(number), seconds(window if window[0].isdigit() else f"1{window}"))

@@ -65,13 +65,14 @@ class ConfigError(FlatdexError):
 
 
 class SourceError(FlatdexError):
-    """A source, or a repository of it, could not be read."""
+    """A source, or a repository of it, could not be read; `code` is a stable name of the kind of failure."""
 
-    def __init__(self, source: str, operation: str, cause: str, fix: str = "") -> None:
+    def __init__(self, source: str, operation: str, cause: str, fix: str = "", code: str = "unreadable") -> None:
         super().__init__(f"source {source}: failed to {operation}: {cause}", fix)
         self.source = source
         self.operation = operation
         self.cause = cause
+        self.code = code
 
 
 class LockedError(FlatdexError):

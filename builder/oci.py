@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,8 @@ def parse_config(data: bytes) -> ImageConfig:
         os=_text(value, "os"),
         architecture=_text(value, "architecture"),
         created=_text(value, "created"),
-        labels=_strings(inner or {}, "Labels"),
+        # An application's architectures have the same icons and texts: much memory, if each had its own.
+        labels={key: sys.intern(text) for key, text in _strings(inner or {}, "Labels").items()},
     )
 
 
@@ -219,6 +221,8 @@ def _is_text(text: str) -> bool:
     """False for NUL, which ends a text in C, and for the lone surrogates that JSON can carry and UTF-8 can't."""
     if "\0" in text:
         return False
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -8,11 +8,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from builder.advice import Advice
 from builder.config import Config
 from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
 from builder.dispatch import Dispatch
 from builder.site.content import Content, Files
 from builder.site.tree import Site
+from builder.stale import Stale
 
 GRACE = 7 * 86400  # seconds
 
@@ -92,6 +94,8 @@ def description(
     site: Site,
     files: tuple[FileEntry, ...],
     kept_files: tuple[KeptEntry, ...],
+    stale: tuple[Stale, ...] = (),
+    advice: tuple[Advice, ...] = (),
 ) -> dict[str, Any]:
     """The `snapshot.json`. Every byte of it is public: of a source it names only what the indexes name."""
     return {
@@ -107,8 +111,20 @@ def description(
         "dispatch": _plain(asdict(config.dispatch)),
         "images": _images(site),
         "skips": [{**asdict(skip), "act": skip.act} for skip in site.skips],
-        "files": [asdict(entry) for entry in files],
-        "kept": [{**asdict(entry), "until": time_text(entry.until)} for entry in kept_files],
+        "stale": [_stale(each) for each in stale],
+        "advice": [asdict(each) for each in advice],
+        "files": [vars(entry) for entry in files],
+        "kept": [{**vars(entry), "until": time_text(entry.until)} for entry in kept_files],
+    }
+
+
+def _stale(stale: Stale) -> dict[str, str]:
+    """Without the reason's sentence, which may hold an address that is not for the public."""
+    return {
+        "source": stale.source,
+        "repository": stale.repository,
+        "code": stale.code,
+        "since": time_text(stale.since),
     }
 
 
@@ -152,8 +168,10 @@ def _images(site: Site) -> list[dict[str, str]]:
             "index": name,
             "ref": image.ref,
             "architecture": image.architecture,
+            "source": image.source,
             "repository": image.repository,
             "digest": image.digest,
+            "created": image.created,
         }
         for name, chosen in site.images.items()
         for image in chosen

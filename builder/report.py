@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
+
+_REDRAWN = 0.1  # seconds between two drawings of progress
+_TOLD = 30.0  # seconds between two lines where there is no terminal
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,11 +21,34 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {plural}"
 
 
+def span(seconds: float) -> str:
+    """A span of time as a person says it: `5 s`, `3 min`, `2 h 10 min`, `4 d`."""
+    whole = max(0, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{round(hours / 24)} d"
+
+
 def printable(text: str) -> str:
     """`text` without what a terminal would act on: others' names and messages may hold anything."""
     return "".join(
         character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
     )
+
+
+def _progress(what: str, done: int, total: int, seconds: float) -> str:
+    """`main: images: 120 of 300, 45/s, 4 s left`."""
+    line = f"{what}: {done} of {total}"
+    if seconds < 1 or not done:
+        return line
+    rate = done / seconds
+    return f"{line}, {rate:.0f}/s, {span((total - done) / rate)} left"
 
 
 def _nowhere() -> TextIO:
@@ -59,15 +86,31 @@ class Report:
         self._clear()
         print(printable(text), file=self._err, flush=True)
 
+    def note(self, text: str) -> None:
+        """What an admin may want to know."""
+        if self._level >= 0:
+            self.warn(text)
+
     def progress(self, what: str) -> Callable[[int, int], None]:
-        """A function to call with how much is done and of how much: one line, redrawn, on a terminal only."""
+        """A function to call with how much is done and of how much.
+
+        On a terminal it draws one line again and again; elsewhere it prints one now and then, if work takes long.
+        """
+        started = shown = time.monotonic()
 
         def show(done: int, total: int) -> None:
+            nonlocal shown
+            now = time.monotonic()
             if self._live:
-                print(f"\r\x1b[K{what}: {done} of {total}", end="", file=self._err, flush=True)
-                self._drawn = True
                 if done == total:
                     self._clear()
+                elif now - shown >= _REDRAWN or not self._drawn:
+                    shown = now
+                    print(f"\r\x1b[K{_progress(what, done, total, now - started)}", end="", file=self._err, flush=True)
+                    self._drawn = True
+            elif self._level >= 0 and now - shown >= _TOLD and done < total:
+                shown = now
+                self.warn(_progress(what, done, total, now - started))
 
         return show
 

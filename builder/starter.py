@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from builder import templating
+from builder.checks import DOCKER_HUB, DOCKER_HUB_PAGES
 from builder.errors import FlatdexError, UsageError
 
 
@@ -27,9 +28,12 @@ def render(url: str, folder: Path) -> str:
     """The text of a starter in `folder`. Raises UsageError for what is neither an http(s) URL nor a folder."""
     if re.fullmatch(r"https?://[A-Za-z0-9._~:\[\]-]+(?:/[!-~]*)?", url) and _has_host(url):
         registry = re.sub(r"/(?:v2/?)?$", "", url)
-        return templating.render("flatdex.yaml", registry=_quoted(registry), layouts=None)
+        hub = urlsplit(registry).hostname in (*DOCKER_HUB_PAGES, urlsplit(DOCKER_HUB).hostname)
+        address = DOCKER_HUB if hub else registry
+        return templating.render("flatdex.yaml", registry=_quoted(address), layouts=None, docker_hub=hub)
     if url and "://" not in url and Path(url).is_dir():
-        return templating.render("flatdex.yaml", registry=None, layouts=_quoted(_pattern(Path(url), folder)))
+        layouts = _quoted(_pattern(Path(url), folder))
+        return templating.render("flatdex.yaml", registry=None, docker_hub=False, layouts=layouts)
     raise UsageError(
         f"{url!r} is neither a registry's URL nor a folder that is there", "Write the whole URL: https://HOST."
     )

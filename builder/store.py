@@ -26,6 +26,7 @@ class Store:
         self.root = root
         self.snapshots = root / SNAPSHOTS
         self.current_link = root / CURRENT
+        self.cache = root / "cache"
         self.lock: int | None = None
         """The descriptor that holds the lock, while this process is the writer."""
 

@@ -16,6 +16,11 @@ class InMemory:
     data: bytes
 
     @property
+    def parts(self) -> tuple[bytes, ...]:
+        """The bytes, as one part."""
+        return (self.data,)
+
+    @property
     def size(self) -> int:
         """In bytes."""
         return len(self.data)
@@ -27,6 +32,26 @@ class InMemory:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """Bytes that were made here, in parts, which several files may share: all indexes at once would be much memory."""
+
+    parts: tuple[bytes, ...]
+
+    @cached_property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(map(len, self.parts))
+
+    @cached_property
+    def sha256(self) -> str:
+        """As 64 hexadecimal digits."""
+        found = hashlib.sha256()
+        for part in self.parts:
+            found.update(part)
+        return found.hexdigest()
+
+
+@dataclass(frozen=True)
 class OnDisk:
     """A blob of an OCI layout, copied when the site is written; `size` and `sha256` are what it must have."""
 
@@ -35,7 +60,8 @@ class OnDisk:
     sha256: str
 
 
-Content = InMemory | OnDisk
+Made = InMemory | Joined
+Content = Made | OnDisk
 
 Files = Mapping[str, Content]
 """Files by their path in the site, such as `index/static`."""

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
 
 from builder import flatpak
 from builder.catalog import Image
 from builder.config import Form, Token
+from builder.site.content import Joined
 
-Labelled = Callable[[Image], Mapping[str, str]]
-"""The metadata of an image as an index is to carry it."""
+Entry = Callable[[Image], bytes]
+"""The entry of an image in an index, as JSON."""
 
 
-def render(registry: str, images: Iterable[Image], form: Form, labelled: Labelled, up: str = "") -> bytes:
+def render(registry: str, images: Iterable[Image], entry_of: Entry, up: str = "") -> Joined:
     """An index of `images`, which are in the order of their repositories; `up` is put before relative URLs.
 
     `registry` is an absolute URL or relative to the index. Every key that newer clients require is there, also
     where it is empty.
     """
-    results = [
-        {"Name": name, "Images": [_entry(image, form, labelled(image), up) for image in group], "Lists": []}
-        for name, group in groupby(images, key=lambda image: image.repository)
-    ]
-    return _json({"Registry": _raised(registry, up), "Results": results})
+    return Joined(tuple(_parts(_raised(registry, up), images, entry_of)))
+
+
+def _parts(registry: str, images: Iterable[Image], entry_of: Entry) -> Iterator[bytes]:
+    """As json.dumps would write it, but for what is shared between indexes."""
+    yield b'{"Registry":' + _json(registry) + b',"Results":['
+    between = b""
+    for name, group in groupby(images, key=lambda image: image.repository):
+        start = between + b'{"Images":['
+        for image in group:
+            yield start
+            yield entry_of(image)
+            start = b","
+        yield b'],"Lists":[],"Name":' + _json(name) + b"}"
+        between = b","
+    yield b"]}"
 
 
 def slim(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -41,11 +52,12 @@ def with_token(metadata: dict[str, str], token: Token) -> dict[str, str]:
     return {**metadata, flatpak.TOKEN_TYPE: value}
 
 
-def _entry(image: Image, form: Form, metadata: Mapping[str, str], up: str) -> dict[str, Any]:
+def entry(image: Image, form: Form, metadata: Mapping[str, str], up: str = "") -> bytes:
+    """An image as it stands in an index; `metadata` is what the index is to carry of it."""
     metadata = {key: _raised(value, up) if key in flatpak.ICONS else value for key, value in metadata.items()}
     own = {key: value for key, value in metadata.items() if key in image.annotations}
     annotations: Mapping[Form, Mapping[str, str]] = {Form.LABELS: {}, Form.ANNOTATIONS: metadata, Form.BOTH: own}
-    return {
+    value = {
         "Digest": image.digest,
         "MediaType": image.media_type,
         "OS": image.os,
@@ -54,6 +66,7 @@ def _entry(image: Image, form: Form, metadata: Mapping[str, str], up: str) -> di
         "Labels": {} if form is Form.ANNOTATIONS else metadata,
         "Annotations": annotations[form],
     }
+    return _json(value)
 
 
 def _raised(url: str, up: str) -> str:

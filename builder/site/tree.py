@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Container, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from builder import flatpak
 from builder.catalog import Catalog, Image, Skip, choose
-from builder.config import Config, Index, Variant
-from builder.site import flatpakrepo, icons, index, rules
-from builder.site.content import Content, Files, InMemory, OnDisk
+from builder.config import Config, Variant
+from builder.site import flatpakrepo, index, rules
+from builder.site.content import Content, Files, InMemory, Made, OnDisk
+from builder.site.labels import Labels
 from builder.site.rules import Target
 
-Gzip = Callable[[InMemory], bytes]
+Gzip = Callable[[Made], bytes]
 """Compresses; bytes that were made of the same content before are taken again."""
+
+_Made = tuple[Made, Future[bytes]]
+"""A file, and its compressed bytes, which may still be in the making."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +32,19 @@ class Site:
     """Files under their hash, by path, to the plain file with the same bytes."""
 
 
-def site(config: Config, catalog: Catalog, gzip: Gzip) -> Site:
-    """The site that `config` makes of `catalog`."""
+def site(config: Config, catalog: Catalog, gzip: Gzip, checked_icons: Container[str] = ()) -> Site:
+    """The site that `config` makes of `catalog`; icons with these hashes were found good before."""
     chosen = {each.name: choose(catalog, each) for each in config.indexes}
     skips = {*catalog.skips, *(skip for choice in chosen.values() for skip in choice.skips)}
     images = {name: choice.images for name, choice in chosen.items()}
-    labels = {name: _Labels(config, config.index(name)) for name in chosen}
+    labels = Labels(config, checked_icons)
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
     for folder in _index_folders(config, images, labels, gzip):
         files.update(folder.files)
         twins.update(folder.twins)
-    for each in labels.values():
-        files.update(each.files)
-        skips.update(each.skips)
+    files.update(labels.files)
+    skips.update(labels.skips)
     files.update(_blobs(config, images))
     files[f"{config.icons.folder}/.htaccess"] = _text(rules.icons_folder(config.cache))
     files[".htaccess"] = _text(rules.top_folder(config.cache))
@@ -49,57 +53,21 @@ def site(config: Config, catalog: Catalog, gzip: Gzip) -> Site:
     return Site(files, images, tuple(sorted(skips)), twins)
 
 
-class _Labels:
-    """The metadata of an index's images as written into index files, and the icons that were taken out of it."""
-
-    def __init__(self, config: Config, of: Index) -> None:
-        self._config = config
-        self._index = of
-        self._known: dict[tuple[str, str, str], Mapping[str, str]] = {}
-        self.files: dict[str, Content] = {}
-        self.skips: list[Skip] = []
-
-    def __call__(self, image: Image) -> Mapping[str, str]:
-        key = (image.source, image.repository, image.digest)
-        if key not in self._known:
-            metadata = index.with_token(index.slim(image.metadata), self._config.source(image.source).token)
-            self._known[key] = dict(self._with_icons(image, metadata))
-        return self._known[key]
-
-    def _with_icons(self, image: Image, metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        for key, value in metadata.items():
-            if key not in flatpak.ICONS:
-                yield key, value
-                continue
-            try:
-                data = icons.decoded(value)
-            except icons.Rejected as error:
-                why = f"{key}: {error}; the image is published without it"
-                self.skips.append(Skip(image.source, image.repository, image.digest, "icon-rejected", why))
-                continue
-            if self._index.extract_icons:
-                path = icons.path(data)
-                self.files[f"{self._config.icons.folder}/{path}"] = InMemory(data)
-                value = self._config.icons.url + path
-            yield key, value
-
-
 class _IndexFolder:
     """A folder of index files: each plain, compressed, and both under the hash of their bytes, which the rules name.
 
     The hash stands in a folder of the plain file's name: a tag such as `v1.gz` must not look like a file's type.
     """
 
-    def __init__(self, path: str, gzip: Gzip) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._gzip = gzip
         self.files: dict[str, Content] = {}
         self.twins: dict[str, str] = {}
         self.targets: dict[str, Target] = {}
 
-    def add(self, file: str, name: str, content: InMemory) -> None:
+    def add(self, file: str, name: str, content: Made, gzipped: bytes) -> None:
         """Adds the index `file`, whose plain file is called `name`."""
-        compressed = InMemory(self._gzip(content))
+        compressed = InMemory(gzipped)
         target = Target(f"sha256/{file}/{content.sha256}.json", f"sha256/{file}/{compressed.sha256}.json.gz")
         self.targets[file] = target
         for plain, twin, each in ((name, target.plain, content), (f"{name}.gz", target.gzip, compressed)):
@@ -112,36 +80,39 @@ class _IndexFolder:
 
 
 def _index_folders(
-    config: Config, images: Mapping[str, tuple[Image, ...]], labels: Mapping[str, _Labels], gzip: Gzip
+    config: Config, images: Mapping[str, tuple[Image, ...]], labels: Labels, gzip: Gzip
 ) -> Iterator[_IndexFolder]:
     """`/index/`, and `/TAG/index/` for hosts that ignore query strings."""
-    main = _IndexFolder("index", gzip)
-    for variant in config.variants:
-        content = _render(config, variant, images, labels)
-        main.add(variant.file, f"{variant.file}.json", content)
-        if variant.file == config.dispatch.answer(""):
+    by_file = {variant.file: variant for variant in config.variants}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # zlib lets other threads run
+
+        def made(variant: Variant, up: str = "") -> _Made:
+            content = _render(config, variant, images, labels, up)
+            return content, pool.submit(gzip, content)
+
+        plain = {file: made(variant) for file, variant in by_file.items()}
+        raised = {tag: made(by_file[file], "../") for tag, file in config.tag_folders.items()}
+    main = _IndexFolder("index")
+    for file, (content, compressed) in plain.items():
+        main.add(file, f"{file}.json", content, compressed.result())
+        if file == config.dispatch.answer(""):
             main.files["index/static"] = content
     main.add_text(".htaccess", rules.index_folder(config.dispatch, main.targets, config.cache))
     yield main
-    by_file = {variant.file: variant for variant in config.variants}
-    for tag, file in config.tag_folders.items():
-        folder = _IndexFolder(f"{tag}/index", gzip)
-        folder.add("static", "static", _render(config, by_file[file], images, labels, up="../"))
+    for tag, (content, compressed) in raised.items():
+        folder = _IndexFolder(f"{tag}/index")
+        folder.add("static", "static", content, compressed.result())
         folder.add_text(".htaccess", rules.tag_folder(folder.targets["static"], config.cache))
         yield folder
 
 
 def _render(
-    config: Config,
-    variant: Variant,
-    images: Mapping[str, tuple[Image, ...]],
-    labels: Mapping[str, _Labels],
-    up: str = "",
-) -> InMemory:
+    config: Config, variant: Variant, images: Mapping[str, tuple[Image, ...]], labels: Labels, up: str = ""
+) -> Made:
     of = config.index(variant.index)
     wanted = [image for image in images[of.name] if variant.takes(image.architecture)]
     registry = config.source(of.sources[0]).public
-    return InMemory(index.render(registry, wanted, variant.form, labels[of.name], up))
+    return index.render(registry, wanted, lambda image: labels.entry(of, image, variant.form, up), up)
 
 
 def _blobs(config: Config, images: Mapping[str, tuple[Image, ...]]) -> Iterator[tuple[str, Content]]:

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from builder import files, oci
-from builder.catalog import Image, Skip
+from builder.catalog import Failure, Image, Skip
 from builder.config import LayoutSource
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor, ImageIndex, Malformed, Manifest
@@ -25,10 +25,51 @@ Trusted = Callable[[str, Descriptor], bool]
 """Whether a blob of a repository was already checked, and copied, by an earlier build."""
 
 
-def read(source: LayoutSource, tags: frozenset[str], trusted: Trusted) -> Iterator[Image | Skip]:
-    """All images of the layouts of `source` that `tags` lead to. Raises SourceError if a layout can't be found."""
-    for name, folder in sorted(folders(source).items()):
-        yield from _layout(source, name, folder, tags, trusted)
+class LayoutReading:
+    """Reads the layouts of a source that `tags` lead to."""
+
+    def __init__(self, source: LayoutSource, tags: frozenset[str], trusted: Trusted) -> None:
+        self._source = source
+        self._tags = tags
+        self._trusted = trusted
+        self.name = source.name
+        self.folders: dict[str, Path] = {}
+        """The layouts' folders by repository name, once `look` was called."""
+        self._failure: Failure | None = None
+
+    def look(self) -> str:
+        """Finds the layouts. A text that is the same as long as all of them list the same images; else empty."""
+        try:
+            self.folders = folders(self._source)
+            lines = [f"{name} {folder} {_listing(folder)}\n" for name, folder in sorted(self.folders.items())]
+        except FlatdexError as error:
+            self._failure = _failure(self._source, error)
+        return "" if self._failure else "".join(lines)
+
+    def items(self) -> Iterator[Image | Skip | Failure]:
+        """All images, what is wrong with others, and that not all could be read."""
+        try:
+            for name, folder in sorted(self.folders.items()):
+                yield from _layout(self._source, name, folder, self._tags, self._trusted)
+        except FlatdexError as error:
+            self._failure = _failure(self._source, error)
+        if self._failure:
+            yield self._failure
+
+
+def _failure(source: LayoutSource, error: FlatdexError) -> Failure:
+    code = error.code if isinstance(error, SourceError) else "unreadable"
+    return Failure(source.name, "", code, str(error))
+
+
+def _listing(folder: Path) -> str:
+    """What stands for all that a layout holds: its index.json names everything by digest."""
+    try:
+        return oci.digest_of(
+            _start(folder, "index.json", _LARGEST_INDEX) + _start(folder, "oci-layout", _LARGEST_INDEX)
+        )
+    except Missing:
+        return "no layout"
 
 
 def folders(source: LayoutSource) -> dict[str, Path]:
@@ -159,4 +200,6 @@ def _opened(layout: Path, name: str) -> BufferedReader:
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise Missing(f"{name} in the layout {layout.name} is no plain file") from error
-        raise FlatdexError(f"{layout / name} cannot be read: {error.strerror}", "Nothing was built.") from error
+        raise FlatdexError(
+            f"{layout / name} cannot be read: {error.strerror}", "Look at its rights, and at the disk."
+        ) from error

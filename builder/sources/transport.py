@@ -3,42 +3,70 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from types import TracebackType
-from typing import Any
-from urllib.parse import urljoin
+from typing import Any, NoReturn
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
-from urllib3.util.retry import Retry
+
+from builder.config import CONNECTIONS
+from builder.sources.auth import Authorizer, RefusedError, origin_of
+from builder.sources.connection import Adapter, ForbiddenPeerError, Peers, Watch
+from builder.sources.credentials import BadAuthFileError
+from builder.sources.limits import Gate
+from builder.sources.tls import Tls
 
 AGENT = "flatdex"
-_CONNECT, _READ = 10.0, 60.0  # seconds
+_CONNECT, _READ = 10.0, 30.0  # seconds
 _CHUNK = 256 * 1024
-_LONGEST_REQUEST = 120.0  # seconds, from its start to its last byte
+_LONGEST_REQUEST = 120.0  # seconds, from its start to its last byte, all tries and pauses included
+_SLOWEST = 1024  # bytes a second, on an average of at least:
+_PATIENCE = 10.0  # seconds
 _REDIRECTS = 5
 _REDIRECTING = (301, 302, 303, 307, 308)
+_AGAIN = (408, 429, 500, 502, 503, 504)
 _RETRIES = 3
-_LONGEST_WAIT = 30  # seconds, whatever a Retry-After says
+_BACKOFF = 0.3  # seconds before the second try, doubled for each further one
+_LONGEST_WAIT = 30.0  # seconds that a Retry-After may ask for; who wants more is left alone
+_LARGEST_ERROR = 16 * 1024
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~:@%+,;=&?-]*")
 
 
 class FetchError(Exception):
     """A URL could not be read; `status` is that of the answer, None if there was none."""
 
-    def __init__(self, url: str, why: str, status: int | None = None) -> None:
-        super().__init__(f"GET {url}: {why}")
+    def __init__(self, url: str, why: str, status: int | None = None, method: str = "GET") -> None:
+        super().__init__(f"{method} {url}: {why}")
         self.url = url
         self.why = why
         self.status = status
+        self.again = status in _AGAIN
+        self.pause: float | None = None
+        """How many seconds the server asked to wait, if it did."""
+        self.elsewhere = False
+        """Whether another server said so, to which this one had redirected: what is missing there is not gone here."""
 
 
 class TooLargeError(FetchError):
     """The answer has more bytes than were asked for."""
+
+
+class _CutError(FetchError):
+    """No answer, or not all of it: another try may do better."""
+
+    def __init__(self, url: str, why: str, method: str) -> None:
+        super().__init__(url, why, None, method)
+        self.again = True
 
 
 @dataclass(frozen=True)
@@ -51,32 +79,40 @@ class Response:
     body: bytes
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Adds no credentials: else requests would send those that it finds in ~/.netrc."""
-    return request
+@dataclass(frozen=True)
+class _Way:
+    """How requests reach an origin: through which pool, and whether with whole URLs, as proxies want them."""
+
+    pool: Any
+    whole_urls: bool
 
 
 class Transport:
-    """GETs URLs over at most `connections` kept connections a host; may be shared by threads."""
+    """GETs URLs over at most `connections` kept connections a host; may be shared by threads.
 
-    def __init__(self, connections: int = 16) -> None:
-        retry = Retry(
-            total=_RETRIES,
-            backoff_factor=0.2,
-            backoff_jitter=0.2,
-            backoff_max=_LONGEST_WAIT,
-            retry_after_max=_LONGEST_WAIT,
-            status_forcelist=(429, 500, 502, 503, 504),
-            raise_on_status=False,
-        )
-        adapter = HTTPAdapter(pool_maxsize=connections, max_retries=retry)
+    `home` is the origin that `authorizer` and a client certificate are for; nothing of either goes elsewhere.
+    """
+
+    def __init__(
+        self,
+        connections: int = CONNECTIONS,
+        home: str = "",
+        authorizer: Authorizer | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._home = origin_of(home)
+        self._authorizer = authorizer
+        self._connections = connections
+        self._watch = Watch()
         self._session = requests.Session()
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        self._session.auth = _nobody
-        self._settings = cache(self._look_up_settings)
-        # Digests are those of the bytes as sent: nothing may be compressed on the way.
-        self._session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
+        self._gates: dict[str, Gate] = {}
+        self._ways: dict[str, _Way] = {}
+        tls = tls or Tls()
+        peers = Peers(urlsplit(home).hostname or "")
+        self._session.mount("http://", Adapter(connections, self._watch, peers))
+        self._session.mount("https://", Adapter(connections, self._watch, peers, tls.context(False)))
+        if tls.certificates and self._home:
+            self._session.mount(self._home, Adapter(connections, self._watch, peers, tls.context(True)))
 
     def __enter__(self) -> Transport:
         return self
@@ -84,54 +120,235 @@ class Transport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watch.close()
         self._session.close()
 
-    def get(self, url: str, limit: int, accept: tuple[str, ...] = ()) -> Response:
-        """The answer to a GET, of status 200 only, after redirects. Raises FetchError.
+    def get(
+        self, url: str, limit: int, accept: tuple[str, ...] = (), *, scope: str = "", etag: str = "", head: bool = False
+    ) -> Response:
+        """The answer, of status 200 after redirects, or 304 if `etag` still holds. Raises FetchError.
 
         A body of more than `limit` bytes, and one that drips so slowly that the request takes minutes, are errors.
+        `scope` is what a token is asked for, such as `repository:NAME:pull`.
         """
+        # Digests are those of the bytes as sent: nothing may be compressed on the way.
+        headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+        if accept:
+            headers["Accept"] = ", ".join(accept)
+        if etag:
+            headers["If-None-Match"] = f'"{etag}"'
+        request = _Request("HEAD" if head else "GET", url, headers, limit, scope)
+        gate = self._gate(origin_of(url))
         deadline = time.monotonic() + _LONGEST_REQUEST
-        headers = {"Accept": ", ".join(accept)} if accept else {}
-        place = url
+        for tried in range(_RETRIES + 1):
+            try:
+                return self._try(request, gate, deadline)
+            except FetchError as error:
+                pause = _pause(error, tried, deadline - time.monotonic())
+                if pause is None:
+                    _note_end(error, gate)
+                    raise
+                if error.status == HTTPStatus.TOO_MANY_REQUESTS or error.pause is not None:
+                    gate.slow_down(pause)
+                else:
+                    time.sleep(pause)
+        raise AssertionError("the last try either returns or raises")
+
+    def _gate(self, origin: str) -> Gate:
+        return self._gates.get(origin) or self._gates.setdefault(origin, Gate(self._connections))
+
+    def _try(self, request: _Request, gate: Gate, deadline: float) -> Response:
+        if gate.deserted:
+            raise FetchError(request.url, "not asked: nobody answers there", None, request.method)
+        if gate.exhausted:
+            why = "not asked: it wants no more requests now"
+            raise FetchError(request.url, why, HTTPStatus.TOO_MANY_REQUESTS, request.method)
+        with gate:
+            self._watch.begin(deadline)
+            try:
+                response = self._followed(request, gate, deadline)
+            except (requests.RequestException, HTTPError, HTTPException, OSError, ForbiddenPeerError) as error:
+                self._explain(request, error, deadline)
+            finally:
+                self._watch.end()
+        return response
+
+    def _explain(self, request: _Request, error: Exception, deadline: float) -> NoReturn:
+        if time.monotonic() > deadline:
+            why = f"no whole answer in {_LONGEST_REQUEST:.0f} seconds"
+            raise FetchError(request.url, why, None, request.method) from error
+        if isinstance(error, ForbiddenPeerError | requests.RequestException):  # no other try would do better
+            raise FetchError(request.url, str(error), None, request.method) from error
+        raise _CutError(request.url, _cause(error), request.method) from error
+
+    def _followed(self, request: _Request, gate: Gate, deadline: float) -> Response:
+        """The answer after redirects, each to a place where it may lead."""
+        place = request.url
+        for _ in range(_REDIRECTS + 1):
+            with contextlib.closing(self._authorized(request, place)) as answer:
+                gate.answered(well=answer.status < 400)
+                if answer.status in _REDIRECTING and "Location" in answer.headers:
+                    place = _next_place(request, place, answer.headers["Location"])
+                elif answer.status == HTTPStatus.OK or (answer.status == 304 and "If-None-Match" in request.headers):
+                    return Response(place, answer.status, answer.headers, _body(request, answer, deadline))
+                else:
+                    raise self._failure(request, place, answer)
+        raise FetchError(request.url, "too many redirects", None, request.method)
+
+    def _authorized(self, request: _Request, place: str) -> BaseHTTPResponse:
+        """One request, and another one if the registry asks for a login that there is."""
+        authorizer = self._authorizer
+        if authorizer is None or origin_of(place) != self._home:
+            return self._send(request.method, place, request.headers)
         try:
-            for _ in range(_REDIRECTS + 1):
-                with contextlib.closing(self._send(place, headers)) as answer:
-                    if answer.status_code in _REDIRECTING and "Location" in answer.headers:
-                        place = urljoin(place, answer.headers["Location"])
-                    elif answer.status_code != HTTPStatus.OK:
-                        raise FetchError(url, _status_text(answer.status_code), answer.status_code)
-                    else:
-                        return Response(place, answer.status_code, answer.headers, _body(url, answer, limit, deadline))
-        except (requests.RequestException, HTTPError, ValueError) as error:  # ValueError: a Location that is no URL
-            raise FetchError(url, _cause(error)) from error
-        raise FetchError(url, "too many redirects")
+            sent = authorizer.header(request.scope, self._ask)
+            answer = self._send(request.method, place, _with(request.headers, sent))
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                wanted = answer.headers.get("WWW-Authenticate", "")
+                if authorizer.challenged(request.scope, wanted, sent):
+                    _drain(answer)
+                    sent = authorizer.header(request.scope, self._ask)
+                    answer = self._send(request.method, place, _with(request.headers, sent))
+            return answer
+        except RefusedError as error:
+            raise FetchError(request.url, str(error), error.status, request.method) from error
+        except BadAuthFileError as error:
+            raise FetchError(request.url, str(error), HTTPStatus.UNAUTHORIZED, request.method) from error
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """One request. It goes past Session.send, which would read a redirect's body, however large it is."""
-        request = self._session.prepare_request(requests.Request("GET", url, headers))
-        settings = self._settings("/".join(url.split("/", 3)[:3]))
-        adapter = self._session.get_adapter(url)
-        return adapter.send(request, stream=True, timeout=(_CONNECT, _READ), **settings)
+    def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        """Asks a token service; its redirects are not followed, since the login would have to go along."""
+        if self._home.startswith("https:") and not url.startswith("https:"):
+            raise RefusedError(f"the token service {url.partition('?')[0]:.200} is not reached by https")
+        request = _Request(method, url, {"User-Agent": AGENT, **headers}, _LARGEST_ERROR * 16, "")
+        with contextlib.closing(self._send(method, url, request.headers, body)) as answer:
+            deadline = time.monotonic() + _READ
+            if answer.status != HTTPStatus.OK:
+                _drain(answer)
+                return answer.status, b""
+            return answer.status, _body(request, answer, deadline)
 
-    def _look_up_settings(self, origin: str) -> dict[str, Any]:
-        """Proxies and certificates as the environment has them, looked up once for each origin."""
-        found = self._session.merge_environment_settings(origin, {}, None, None, None)
-        return {key: found[key] for key in ("proxies", "verify", "cert")}
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> BaseHTTPResponse:
+        """One request as it is. It goes past Session.send, which would read a redirect's body, however large it is,
+
+        and take logins from ~/.netrc; and past PreparedRequest, which costs as much as the request itself.
+        """
+        if not _PLAIN_URL.fullmatch(url):
+            url = str(requests.Request("GET", url).prepare().url)
+        scheme, _, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        way = self._ways.get(f"{scheme}://{host}") or self._way(f"{scheme}://{host}")
+        answer: BaseHTTPResponse = way.pool.urlopen(
+            method,
+            url if way.whole_urls else slash + path.partition("#")[0],
+            body=body,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=Timeout(_CONNECT, _READ),
+        )
+        return answer
+
+    def _way(self, origin: str) -> _Way:
+        """The pool that requests would use, with proxies and authorities as the environment has them."""
+        request = requests.Request("GET", f"{origin}/").prepare()
+        settings = self._session.merge_environment_settings(origin, {}, None, None, None)
+        adapter = self._session.get_adapter(f"{origin}/")
+        if not isinstance(adapter, Adapter):
+            raise requests.exceptions.InvalidSchema(f"No connection adapters were found for {origin}")
+        pool = adapter.get_connection_with_tls_context(
+            request, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
+        )
+        whole = adapter.request_url(request, settings["proxies"]).startswith(("http:", "https:"))
+        return self._ways.setdefault(origin, _Way(pool, whole))
+
+    def _failure(self, request: _Request, place: str, answer: BaseHTTPResponse) -> FetchError:
+        elsewhere = origin_of(place) != origin_of(request.url)
+        why = f"redirected to {origin_of(place)}, which " if elsewhere else ""
+        error = FetchError(request.url, why + _status_text(answer.status), answer.status, request.method)
+        error.elsewhere = elsewhere
+        error.pause = _retry_after(answer.headers.get("Retry-After", ""))
+        _drain(answer)
+        return error
 
 
-def _body(url: str, answer: requests.Response, limit: int, deadline: float) -> bytes:
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    limit: int
+    scope: str
+
+
+def _with(headers: Mapping[str, str], authorization: str) -> Mapping[str, str]:
+    return {**headers, "Authorization": authorization} if authorization else headers
+
+
+def _next_place(request: _Request, place: str, location: str) -> str:
+    try:
+        following = urljoin(place, location)
+    except ValueError as error:
+        raise FetchError(request.url, f"a redirect to something that is no URL: {error}", None) from error
+    scheme = following.partition(":")[0].lower()
+    if scheme not in ("http", "https"):
+        raise FetchError(request.url, "a redirect to something that is neither http:// nor https://", None)
+    if scheme == "http" and place.lower().startswith("https:"):
+        raise FetchError(request.url, "a redirect from https:// down to http://", None)
+    return following
+
+
+def _pause(error: FetchError, tried: int, left: float) -> float | None:
+    """How many seconds to wait before another try; None if none makes sense."""
+    if not error.again or tried == _RETRIES:
+        return None
+    pause = error.pause if error.pause is not None else _BACKOFF * 2**tried * random.uniform(0.75, 1.25)  # noqa: S311
+    return pause if pause <= min(_LONGEST_WAIT, left) else None
+
+
+def _note_end(error: FetchError, gate: Gate) -> None:
+    """Tells the gate of a request that failed for good."""
+    if isinstance(error, _CutError):
+        gate.unanswered()
+    elif error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        gate.refused()
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds, from a number of them or a date."""
+    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _body(request: _Request, answer: BaseHTTPResponse, deadline: float) -> bytes:
     parts: list[bytes] = []
     size = 0
+    started = time.monotonic()
     # read1 returns what one read of the socket gives: a server that drips can't keep us within a single call.
-    while part := answer.raw.read1(_CHUNK, decode_content=False):
+    while part := answer.read1(_CHUNK, decode_content=False):
         size += len(part)
-        if size > limit:
-            raise TooLargeError(url, f"the answer has more than {limit} bytes")
-        if time.monotonic() > deadline:
-            raise FetchError(url, f"only {size} bytes came in {_LONGEST_REQUEST:.0f} seconds")
+        if size > request.limit:
+            raise TooLargeError(request.url, f"the answer has more than {request.limit} bytes")
+        now = time.monotonic()
+        if now > deadline or (now - started > _PATIENCE and size < _SLOWEST * (now - started)):
+            raise FetchError(request.url, f"only {size} bytes came in {now - started:.0f} seconds")
         parts.append(part)
     return b"".join(parts)
+
+
+def _drain(answer: BaseHTTPResponse) -> None:
+    """Reads a short answer to its end, so that its connection can be used again; closes that of a long one."""
+    left = _LARGEST_ERROR
+    while left > 0 and (part := answer.read1(left, decode_content=False)):
+        left -= len(part)
+    if left <= 0:
+        answer.close()
 
 
 def _status_text(status: int) -> str:
@@ -142,20 +359,28 @@ def _status_text(status: int) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """What is at the bottom of requests' nested errors, in a few words."""
+    """What is at the bottom of nested errors, in a few words; never a query, which may be somebody's signature."""
     text = str(error)
     for sign, words in (
         ("Connection refused", "connection refused"),
         ("Name or service not known", "no such host"),
+        ("No address associated", "no such host"),
         ("Temporary failure in name resolution", "the host name could not be looked up"),
+        ("Failed to resolve", "the host name could not be looked up"),
         ("WRONG_VERSION_NUMBER", "it does not speak TLS: is it http:// instead of https://?"),
-        ("CERTIFICATE_VERIFY_FAILED", "the TLS certificate is not trusted"),
+        ("RECORD_LAYER_FAILURE", "it does not speak TLS: is it http:// instead of https://?"),
+        ("CERTIFICATE_VERIFY_FAILED", "the TLS certificate is not trusted: `ca` of the source can name its authority"),
+        ("CERTIFICATE_REQUIRED", "it wants a client certificate: `cert` of the source can name one"),
+        ("HANDSHAKE_FAILURE", "the TLS handshake failed: perhaps it wants a client certificate (`cert`)"),
         ("timed out", "no answer in time"),
         ("Connection aborted", "the connection was cut"),
+        ("Connection broken", "the connection was cut"),
+        ("Connection reset", "the connection was cut"),
         ("IncompleteRead", "the connection was cut"),
         ("No route to host", "no route to the host"),
+        ("Network is unreachable", "no route to the host"),
         ("No connection adapters", "neither http:// nor https://"),
     ):
         if sign in text:
             return words
-    return text
+    return re.sub(r"\?\S*", "?..", text)

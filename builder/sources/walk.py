@@ -123,6 +123,7 @@ def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: M
         annotations=manifest.annotations,
         rank=place.rank,
         blobs=contents.files(descriptor, manifest),
+        names_type=bool(manifest.media_type),
     )
 
 

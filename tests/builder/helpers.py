@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from builder import configfile, oci
-from builder.catalog import Image, Skip
-from builder.config import Config
+from builder.catalog import Catalog, Failure, Image, Skip, collected
+from builder.config import Config, LayoutSource
 from builder.errors import ConfigError, Problem
 from builder.oci import Descriptor
+from builder.sources.layouts import LayoutReading
 from tests.real.images import png
 
 Json = dict[str, Any]
@@ -115,12 +116,12 @@ def image(ref: str | None = None, **values: Any) -> Image:
     return Image(**{**given, **values})
 
 
-def images_of(found: list[Image | Skip]) -> list[Image]:
+def images_of(found: Sequence[Image | Skip | Failure]) -> list[Image]:
     """Only the images."""
     return [item for item in found if isinstance(item, Image)]
 
 
-def codes_of(found: list[Image | Skip]) -> list[str]:
+def codes_of(found: Sequence[Image | Skip | Failure]) -> list[str]:
     """The codes of what was left out."""
     return [item.code for item in found if isinstance(item, Skip)]
 
@@ -209,6 +210,15 @@ def blob_file(layout: Path, descriptor: Json) -> Path:
 def described(descriptor: Json) -> Descriptor:
     """A descriptor as the product knows it."""
     return oci.parse_descriptor(descriptor)
+
+
+def catalog_of(config: Config) -> Catalog:
+    """What the layouts of a configuration hold."""
+    sources = [source for source in config.sources if isinstance(source, LayoutSource)]
+    readings = [LayoutReading(source, config.tags_of(source), lambda repository, blob: False) for source in sources]
+    for reading in readings:
+        reading.look()
+    return collected(item for reading in readings for item in reading.items())
 
 
 # A server that does what a real one won't

@@ -17,7 +17,7 @@ from builder import configfile, flatpak, oci
 from builder.build import Built, build
 from builder.config import Config
 from builder.description import Snapshot
-from builder.errors import SourceError
+from builder.errors import FlatdexError, SourceError
 from builder.report import Report
 from builder.sources import transport
 from builder.store import Store
@@ -95,7 +95,7 @@ def nasty_images(folder: Path) -> None:
 
 def codes(done: Built) -> list[str]:
     """The codes of all skips, sorted."""
-    return sorted(skip.code for skip in done.site.skips)
+    return sorted(skip.code for skip in done.skips)
 
 
 @pytest.fixture
@@ -162,7 +162,8 @@ def test_each_variant_has_the_images_of_its_architecture(nasty: Config) -> None:
 def test_what_is_left_out_has_its_reason(nasty: Config) -> None:
     done, _ = built(nasty)
     assert codes(done) == ["attestation", "duplicate-ref", "icon-rejected", "metadata-mismatch", "not-a-flatpak"]
-    assert [skip.code for skip in done.to_act_on] == ["metadata-mismatch"]
+    assert [skip.code for skip in done.skips if skip.act] == ["metadata-mismatch"]
+    assert not done.whole and not done.stale
 
 
 def test_icons_become_files_where_that_is_wanted(nasty: Config) -> None:
@@ -196,7 +197,7 @@ def test_blobs_of_layouts_become_a_registry_of_files(nasty: Config) -> None:
 
 def test_an_image_that_is_left_out_brings_no_files(nasty: Config) -> None:
     done, one = built(nasty)
-    bad = next(skip for skip in done.site.skips if skip.code == "metadata-mismatch")
+    bad = next(skip for skip in done.skips if skip.code == "metadata-mismatch")
     assert not [path for path in files(one) if bad.reference in path]
 
 
@@ -277,14 +278,22 @@ def test_a_source_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypa
     blobs = Blobs()
     tags = {"hello": {"latest": blobs.image()}}
     script = as_registry(blobs, tags)
-    down: list[bool] = []
+    down = [True]
     with scripted(lambda path: Answer(b"", 500) if down else script(path)) as server:
         config = loaded(tmp_path, GOOD.replace("http://127.0.0.1:5000", server.url))
-        _, one = built(config)
-        down.append(True)
-        with pytest.raises(SourceError, match="answered 500"):
+        with pytest.raises(FlatdexError, match="answered 500"):
             built(config)
-    assert [each.id for each in Store(config.store).complete()] == [one.id]
+        assert list(Store(config.store).complete()) == [], "half a first site is none"
+        down.clear()
+        first, one = built(config)
+        assert first.whole
+        down.append(True)
+        again, _ = built(config)
+    assert not again.changed and not again.whole
+    assert [(each.source, each.repository, each.code, each.kept) for each in again.stale] == [
+        ("main", "", "server-error", 1)
+    ]
+    assert [each.id for each in Store(config.store).complete()] == [one.id] == [again.snapshot]
 
 
 def test_a_registry_s_images_bring_no_files(tmp_path: Path) -> None:

@@ -45,7 +45,16 @@ def test_a_png_comes_out_as_it_was(size: int) -> None:
 
 def test_an_icon_is_named_by_its_bytes() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
-    assert icons.path(b"x") == f"{digest[:2]}/{digest[2:]}.png"
+    assert icons.path(digest) == f"{digest[:2]}/{digest[2:]}.png"
+
+
+def test_an_icon_that_was_found_good_before_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, other = png(8, (1, 2, 3)), png(8, (3, 2, 1))
+    decoded: list[bytes] = []
+    monkeypatch.setattr(icons, "_check", decoded.append)
+    for data in (good, other):
+        assert icons.decoded(uri(data), frozenset({hashlib.sha256(good).hexdigest()})) == data
+    assert decoded == [other]
 
 
 @pytest.mark.parametrize(

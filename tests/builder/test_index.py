@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -21,9 +21,13 @@ APPDATA = '<?xml version="1.0"?><components><component><name>Grüße «日本語
 ALL = Index("all", ("main",), ("latest",))
 
 
-def plain(of: Image) -> Mapping[str, str]:
-    """The metadata as it goes into an index when nothing is done about icons."""
-    return index.slim(of.metadata)
+def rendered(registry: str, images: Iterable[Image], form: Form, up: str = "") -> bytes:
+    """An index with all metadata as it is when nothing is done about icons and appdata."""
+
+    def entry(of: Image) -> bytes:
+        return index.entry(of, form, index.slim(of.metadata), up)
+
+    return b"".join(index.render(registry, images, entry, up).parts)
 
 
 def entries(data: bytes) -> list[dict[str, Any]]:
@@ -54,16 +58,16 @@ IMAGES = (
 @pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize("images", [(), IMAGES[:1], IMAGES], ids=["none", "one", "all"])
 def test_every_form_is_what_clients_take(form: Form, images: tuple[Image, ...]) -> None:
-    assert len(entries(index.render("../", images, form, plain))) == len(images)
+    assert len(entries(rendered("../", images, form))) == len(images)
 
 
 def test_an_empty_index_is_an_index() -> None:
-    assert index.render("/", (), Form.LABELS, plain) == b'{"Registry":"/","Results":[]}'
+    assert rendered("/", (), Form.LABELS) == b'{"Registry":"/","Results":[]}'
 
 
 def test_one_image_byte_by_byte() -> None:
     one = image(labels={flatpak.REF: ref_of(), flatpak.METADATA: "[A]\n", "other": "x"})
-    assert index.render("https://r.example.org/", (one,), Form.LABELS, plain).decode() == (
+    assert rendered("https://r.example.org/", (one,), Form.LABELS).decode() == (
         '{"Registry":"https://r.example.org/","Results":[{"Images":[{"Annotations":{},"Architecture":"amd64",'
         f'"Digest":"{one.digest}","Labels":{{"org.flatpak.metadata":"[A]\\n","org.flatpak.ref":"{ref_of()}"}},'
         '"MediaType":"application/vnd.oci.image.manifest.v1+json","OS":"linux","Tags":["latest"]}],"Lists":[],'
@@ -74,17 +78,17 @@ def test_one_image_byte_by_byte() -> None:
 def test_metadata_stands_where_the_form_says() -> None:
     both = IMAGES[3]
     metadata = index.slim(both.metadata)
-    (labels,) = entries(index.render("../", (both,), Form.LABELS, plain))
+    (labels,) = entries(rendered("../", (both,), Form.LABELS))
     assert (labels["Labels"], labels["Annotations"]) == (metadata, {})
-    (annotations,) = entries(index.render("../", (both,), Form.ANNOTATIONS, plain))
+    (annotations,) = entries(rendered("../", (both,), Form.ANNOTATIONS))
     assert (annotations["Labels"], annotations["Annotations"]) == ({}, metadata)
-    (each,) = entries(index.render("../", (both,), Form.BOTH, plain))
+    (each,) = entries(rendered("../", (both,), Form.BOTH))
     assert each["Labels"] == metadata
     assert set(each["Annotations"]) == {flatpak.REF, "org.flatpak.download-size"}
 
 
 def test_labels_go_before_annotations() -> None:
-    (entry,) = entries(index.render("../", (IMAGES[3],), Form.LABELS, plain))
+    (entry,) = entries(rendered("../", (IMAGES[3],), Form.LABELS))
     assert entry["Labels"][flatpak.REF] == ref_of("Zwei", "aarch64")
 
 
@@ -104,7 +108,7 @@ def test_the_token_is_that_of_the_source_where_it_says_one(token: Token, label: 
 
 
 def test_relative_urls_are_raised_for_an_index_that_lies_deeper() -> None:
-    data = index.render("../", (IMAGES[3],), Form.LABELS, plain, up="../")
+    data = rendered("../", (IMAGES[3],), Form.LABELS, up="../")
     (entry,) = entries(data)
     assert json.loads(data)["Registry"] == "../../"
     assert entry["Labels"]["org.freedesktop.appstream.icon-64"] == "../../icons/a.png"
@@ -112,12 +116,12 @@ def test_relative_urls_are_raised_for_an_index_that_lies_deeper() -> None:
 
 @pytest.mark.parametrize("registry", ["/", "https://r.example.org/", "/registry/"])
 def test_absolute_urls_stay_as_they_are(registry: str) -> None:
-    assert json.loads(index.render(registry, (), Form.LABELS, plain, up="../"))["Registry"] == registry
+    assert json.loads(rendered(registry, (), Form.LABELS, up="../"))["Registry"] == registry
 
 
 def test_an_icon_within_a_label_stays_as_it_is() -> None:
     one = image(labels=flatpak_labels(**{"org.freedesktop.appstream.icon-64": icon_uri()}))
-    (entry,) = entries(index.render("../", (one,), Form.LABELS, plain, up="../"))
+    (entry,) = entries(rendered("../", (one,), Form.LABELS, up="../"))
     assert entry["Labels"]["org.freedesktop.appstream.icon-64"] == icon_uri()
 
 
@@ -126,7 +130,7 @@ def test_several_images_of_a_repository_stand_together() -> None:
         image(ref_of(name), repository=repository) for repository in ("a", "b") for name in ("X" + repository, "Y")
     ]
     images = [each for each in images if each.ref != ref_of("Y") or each.repository == "a"]
-    results = assert_index_is_valid(index.render("../", images, Form.LABELS, plain))["Results"]
+    results = assert_index_is_valid(rendered("../", images, Form.LABELS))["Results"]
     assert [(result["Name"], len(result["Images"])) for result in results] == [("a", 2), ("b", 1)]
 
 
@@ -161,20 +165,20 @@ SOME_IMAGES = st.lists(
 @given(SOME_IMAGES, st.sampled_from(Form), st.sampled_from(["", "../"]))
 def test_whatever_is_chosen_is_an_index_that_clients_take(found: list[Image], form: Form, up: str) -> None:
     chosen = choose(collected(found), ALL).images
-    got = entries(index.render("../", chosen, form, plain, up))
+    got = entries(rendered("../", chosen, form, up))
     assert len(got) == len({each.ref for each in chosen})
 
 
 @settings(max_examples=50, deadline=None)
 @given(SOME_IMAGES, st.randoms(use_true_random=False))
 def test_an_index_is_the_same_in_any_order_of_arrival(found: list[Image], random: Any) -> None:
-    def rendered() -> bytes:
-        return index.render("../", choose(collected(found), ALL).images, Form.BOTH, plain)
+    def made() -> bytes:
+        return rendered("../", choose(collected(found), ALL).images, Form.BOTH)
 
     found = list({each.digest: each for each in found}.values())
-    first = rendered()
+    first = made()
     random.shuffle(found)
-    assert rendered() == first
+    assert made() == first
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,7 @@ def test_the_check_itself_can_fail(broken: bytes) -> None:
 
 
 def test_the_check_finds_labels_that_are_no_strings_and_refs_given_twice() -> None:
-    good = index.render("../", IMAGES, Form.LABELS, plain)
+    good = rendered("../", IMAGES, Form.LABELS)
     assert_index_is_valid(good)
     for old, new in ((b'"12345"', b"12345"), (ref_of("Welt").encode(), ref_of().encode())):
         assert old in good

@@ -11,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder import oci
-from builder.catalog import Image, Skip
+from builder.catalog import Failure, Image, Skip
 from builder.config import LayoutSource
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
 from builder.sources import layouts
+from builder.sources.layouts import LayoutReading
 from tests.builder.helpers import (
     GOOD,
     Blobs,
@@ -38,7 +39,13 @@ def never(repository: str, blob: Descriptor) -> bool:
 
 def read(folder: Path, tags: frozenset[str] = LATEST, tag: str = "latest") -> list[Image | Skip]:
     """All that the layouts in a folder hold."""
-    return list(layouts.read(LayoutSource("local", (str(folder / "*"),), tag), tags, never))
+    reading = LayoutReading(LayoutSource("local", (str(folder / "*"),), tag), tags, never)
+    reading.look()
+    found = list(reading.items())
+    for item in found:
+        if isinstance(item, Failure):
+            raise FlatdexError(item.why)
+    return [item for item in found if not isinstance(item, Failure)]
 
 
 def test_a_layout_s_image_brings_its_files(tmp_path: Path) -> None:
@@ -202,7 +209,9 @@ def test_layers_that_were_checked_before_are_not_read_again(tmp_path: Path) -> N
 
     blob_file(folder, layer).write_bytes(b"damaged since")
     source = LayoutSource("local", (str(tmp_path / "*"),))
-    assert len(images_of(list(layouts.read(source, LATEST, trusted)))) == 1
+    reading = LayoutReading(source, LATEST, trusted)
+    reading.look()
+    assert len(images_of(list(reading.items()))) == 1
     assert asked == [("hello", layer["digest"])]
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder import plan, snapshot
-from builder.build import Built, build
+from builder.build import Built, How, build
 from builder.catalog import Catalog, Image
 from builder.config import Config
 from builder.description import FileEntry, KeptEntry, Snapshot, time_text
@@ -375,7 +375,7 @@ def test_a_damaged_file_that_nothing_names_any_more_stops_no_build(config: Confi
         file.unlink()
     else:
         overwrite(file, content.data[:-1] if damage == "cut" else content.data.swapcase())
-    written = snapshot.write(history.store, flat(page="three"), config, history.now + 10, full)
+    written = snapshot.write(history.store, flat(page="three"), config, history.now + 10, full=full)
     three = history.store.find(written.id)
     assert written.changed
     assert path not in three.by_path
@@ -392,7 +392,7 @@ def test_the_description_lists_the_images_of_each_index(tmp_path: Path) -> None:
     one = History(config).add(both, latest)
 
     def entry(index: str, each: Image) -> dict[str, Any]:
-        known = ("ref", "architecture", "repository", "digest")
+        known = ("ref", "architecture", "source", "repository", "digest", "created")
         return {"index": index, **{key: getattr(each, key) for key in known}}
 
     assert one.document["images"] == [entry("stable", latest), entry("stable", both), entry("beta", both)]
@@ -422,7 +422,7 @@ def built(config: Config, full: bool = False, allow_shrink: bool = False) -> tup
     """Builds, and reads what was built."""
     store = Store(config.store)
     with store.locked("build", create=True):
-        done = build(config, report(), full, allow_shrink)
+        done = build(config, report(), How(full=full, allow_shrink=allow_shrink))
     return done, store.find(done.snapshot)
 
 
@@ -431,9 +431,10 @@ def test_an_index_that_would_become_empty_is_refused(tmp_path: Path) -> None:
     first, _ = built(config)
     local(tmp_path, "testing")
     for full in (False, True):
-        with pytest.raises(FlatdexError, match=r"would become empty: stable \(it has 1 ref now\)\n") as caught:
+        with pytest.raises(FlatdexError) as caught:
             built(config, full)
-        assert "--allow-shrink" in caught.value.fix
+        assert caught.value.what == f"the index stable would become empty (`max_shrink` is 20%):\n  {ref_of()}"
+        assert caught.value.fix.startswith("Nothing was built.") and "--allow-shrink" in caught.value.fix
         assert caught.value.exit_code == Exit.FAILED
     assert [each.id for each in Store(config.store).complete()] == [first.snapshot]
     done, two = built(config, allow_shrink=True)
@@ -450,14 +451,25 @@ def test_the_first_build_may_have_an_empty_index(tmp_path: Path) -> None:
     assert refs == {"stable": 1, "testing": 0}
 
 
-def test_an_index_that_loses_a_few_is_built(tmp_path: Path) -> None:
+def test_an_index_that_loses_a_few_is_built_and_one_that_loses_more_is_not(tmp_path: Path) -> None:
     config = local(tmp_path)
-    hello_layout(tmp_path / "images" / "more", "latest", **{"org.flatpak.ref": ref_of("More")})
-    built(config)
-    (tmp_path / "images" / "more" / "index.json").unlink()
+    names = ("One", "Two", "Three", "Four")
+    for name in names:
+        hello_layout(tmp_path / "images" / name, "latest", **{"org.flatpak.ref": ref_of(name)})
+    first, _ = built(config)
+    (tmp_path / "images" / "Two" / "index.json").unlink()
+    (tmp_path / "images" / "One" / "index.json").unlink()
+    with pytest.raises(FlatdexError) as caught:
+        built(config)
+    lost = f"  {ref_of('One')}\n  {ref_of('Two')}"
+    assert caught.value.what == f"the index stable would lose 2 of 5 refs (`max_shrink` is 20%):\n{lost}"
+    assert "Left out: 2 not-a-layout." in caught.value.fix
+    assert [each.id for each in Store(config.store).complete()] == [first.snapshot]
+    hello_layout(tmp_path / "images" / "Two", "latest", **{"org.flatpak.ref": ref_of("Two")})
     done, two = built(config)
-    assert [skip.code for skip in done.site.skips] == ["not-a-layout"]
-    assert [each["ref"] for each in two.document["images"]] == [ref_of()]
+    assert done.changed and not done.whole
+    assert [skip.code for skip in done.skips] == ["not-a-layout"]
+    assert sorted(each["ref"] for each in two.document["images"]) == sorted([ref_of(), *map(ref_of, names[1:])])
 
 
 def overwrite(file: Path, data: bytes) -> None:

@@ -6,6 +6,7 @@ import fnmatch
 import json
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder import oci
-from builder.catalog import Image, Skip
-from builder.config import RegistrySource
+from builder.catalog import Failure, Image, Skip
+from builder.config import RegistrySource, is_glob
 from builder.errors import SourceError
+from builder.sources import access, transport, walk
 from builder.sources import registry as module
-from builder.sources import transport, walk
-from builder.sources.registry import Registry, is_glob, rank, takes
-from builder.sources.transport import Transport
+from builder.sources.cache import Cache
+from builder.sources.reading import RegistryReading
 from tests.builder.helpers import (
     Answer,
     Blobs,
@@ -38,6 +39,8 @@ from tests.real.files import readable_folder
 from tests.real.registry import DockerRegistry
 
 LATEST = frozenset({"latest"})
+SEVERAL = frozenset({"latest", "beta", "nightly"})
+"""So many that a repository of which nothing is known is asked for the list of its tags."""
 
 
 def source_of(url: str, *repositories: str, exclude: tuple[str, ...] = ()) -> RegistrySource:
@@ -46,15 +49,34 @@ def source_of(url: str, *repositories: str, exclude: tuple[str, ...] = ()) -> Re
 
 
 def read(source: RegistrySource, tags: frozenset[str] = LATEST) -> list[Image | Skip]:
-    """All that a registry holds."""
-    with Transport() as transport:
-        return list(Registry(transport, source).read(tags, lambda done, total: None))
+    """All that a registry holds. Raises SourceError for what could not be read, with the failure's code."""
+    found = items(source, tags)
+    for item in found:
+        if isinstance(item, Failure):
+            raise SourceError(item.source, "read", item.why, code=item.code)
+    return [item for item in found if not isinstance(item, Failure)]
+
+
+def items(source: RegistrySource, tags: frozenset[str] = LATEST) -> list[Image | Skip | Failure]:
+    """All that a registry holds, and what could not be read of it, from an empty cache."""
+    with (
+        tempfile.TemporaryDirectory(prefix="flatdex-test-") as folder,
+        Cache(Path(folder)) as cache,
+        access.opened(source, cache, {"HOME": folder}) as registry,
+    ):
+        reading = RegistryReading(registry, source, tags, cache, lambda what: lambda done, total: None)
+        reading.look()
+        return list(reading.items())
 
 
 def repositories(source: RegistrySource) -> list[str]:
     """The repositories that a source takes."""
-    with Transport() as transport:
-        return Registry(transport, source).repositories()
+    with (
+        tempfile.TemporaryDirectory(prefix="flatdex-test-") as folder,
+        Cache(Path(folder)) as cache,
+        access.opened(source, cache, {"HOME": folder}) as registry,
+    ):
+        return registry.repositories()
 
 
 # A real registry. Tests share it, so each has repositories of its own.
@@ -116,9 +138,10 @@ def test_catalog_and_tags_are_read_page_by_page(
     for letter in "abcde":
         put(real.url, f"{name}/{letter}", blobs, descriptor, *tags)
     monkeypatch.setattr(module, "_PAGE", 2)
-    found = images_of(read(source_of(real.url, f"{name}/*"), frozenset({"v0", "v4"})))
+    # So many that their list is read: the last of them is on its last page.
+    found = images_of(read(source_of(real.url, f"{name}/*"), frozenset({"v0", "v2", "v4"})))
     assert [(each.repository, sorted(each.tags)[0]) for each in found] == [
-        (f"{name}/{letter}", tag) for letter in "abcde" for tag in ("v0", "v4")
+        (f"{name}/{letter}", tag) for letter in "abcde" for tag in ("v0", "v2", "v4")
     ]
 
 
@@ -190,11 +213,24 @@ def test_excluded_repositories_are_not_read(real: DockerRegistry, name: str) -> 
     assert repositories(source_of(real.url, f"{name}/*", exclude=("*/a",))) == [f"{name}/b"]
 
 
-def test_a_repository_that_is_not_there_is_an_error(real: DockerRegistry, name: str) -> None:
-    with pytest.raises(SourceError) as caught:
-        read(source_of(real.url, f"{name}/none"))
-    assert f"failed to list the tags of {name}/none: GET {real.url}/v2/{name}/none/tags/list" in str(caught.value)
-    assert caught.value.fix == "Is the name in the configuration right?"
+@pytest.mark.parametrize("tags", [LATEST, SEVERAL], ids=["one tag", "several tags"])
+def test_a_repository_that_is_named_and_not_there_is_told(
+    real: DockerRegistry, name: str, tags: frozenset[str]
+) -> None:
+    blobs = Blobs()
+    put(real.url, f"{name}/hello", blobs, blobs.image(), "latest")
+    found = items(source_of(real.url, f"{name}/none", f"{name}/hello"), tags)
+    assert [each.repository for each in images_of(found)] == [f"{name}/hello"]
+    (skip,) = [item for item in found if not isinstance(item, Image)]
+    assert isinstance(skip, Skip) and skip.act
+    assert (skip.repository, skip.code) == (f"{name}/none", "no-such-repository")
+    assert "the configuration names it" in skip.why
+
+
+def test_a_repository_that_is_there_without_a_wanted_tag_is_fine(real: DockerRegistry, name: str) -> None:
+    blobs = Blobs()
+    put(real.url, f"{name}/hello", blobs, blobs.image(), "other")
+    assert items(source_of(real.url, f"{name}/hello")) == []
 
 
 # A registry that misbehaves
@@ -213,11 +249,19 @@ def good() -> tuple[Blobs, dict[str, dict[str, Json]]]:
     return blobs, {"bad": {"latest": blobs.image()}, "good": {"latest": other}}
 
 
-def failure(script: Script, *names: str) -> SourceError:
-    """The error that a registry leads to."""
-    with scripted(script) as server, pytest.raises(SourceError) as caught:
-        read(source_of(server.url, *names))
-    return caught.value
+def failure(script: Script, *names: str, tags: frozenset[str] = LATEST) -> Failure:
+    """The one failure that a registry leads to. If it is one repository's, `good` has its image all the same."""
+    with scripted(script) as server:
+        found = items(source_of(server.url, *names), tags)
+    (failed,) = [item for item in found if isinstance(item, Failure)]
+    assert [each.repository for each in images_of(found)] == (["good"] if failed.repository else [])
+    assert failed.source == "main" and codes_of(found) == []
+    return failed
+
+
+def failed_to_list_repositories(failed: Failure) -> bool:
+    """Whether nothing could be read, since the catalog could not."""
+    return not failed.repository and failed.why.startswith("source main: failed to list the repositories: ")
 
 
 def test_the_scripted_registry_is_a_registry() -> None:
@@ -226,33 +270,39 @@ def test_the_scripted_registry_is_a_registry() -> None:
     assert [each.repository for each in images_of(found)] == ["bad", "good"]
 
 
+GONE = Answer(b"{}", 404)
+CODES = {401: "unauthorized", 403: "forbidden", 404: "not-found", 429: "rate-limited"}
+
+
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 429, 451, 499, 500, 502, 503, 504, 520, 599])
 @pytest.mark.parametrize("part", ["_catalog", "/tags/list", "/manifests/latest", "/blobs/"])
-def test_a_failure_is_an_error_and_never_an_empty_answer(status: int, part: str) -> None:
+def test_a_failure_is_a_failure_and_never_an_empty_answer(status: int, part: str) -> None:
     script = as_registry(*good())
+    tags = SEVERAL if part == "/tags/list" else LATEST
 
     def failing(path: str) -> Answer | None:
         return Answer(b"{}", status) if part in path and "good" not in path else script(path)
 
-    with scripted(failing) as server:
-        if status == 404 and part in ("/manifests/latest", "/blobs/"):
-            found = read(source_of(server.url))
-            assert [each.repository for each in images_of(found)] == ["good"]
-            assert codes_of(found) == [{"/manifests/latest": "tag-gone", "/blobs/": "missing-blob"}[part]]
-        elif status == 404 and part == "/tags/list":
-            with pytest.raises(SourceError, match="answered 404"):
-                read(source_of(server.url, "bad", "good"))
-        else:
-            with pytest.raises(SourceError, match=f"answered {status}"):
-                read(source_of(server.url))
+    if status == 404 and part != "_catalog":  # an answer: there is no such thing
+        with scripted(failing) as server:
+            found = items(source_of(server.url), tags)
+        assert [each.repository for each in images_of(found)] == ["good"]
+        assert [item.code for item in found if not isinstance(item, Image)] == ["missing-blob"] * (part == "/blobs/")
+        return
+    failed = failure(failing, tags=tags)
+    assert failed.repository == ("" if part == "_catalog" else "bad")
+    assert failed.code == CODES.get(status, "server-error" if status >= 500 else "bad-answer")
+    assert f": answered {status}" in failed.why
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_registry_without_a_catalog_says_what_to_do() -> None:
-    error = failure(as_registry(*good(), {"_catalog": Answer(b"{}", 404)}))
-    assert error.operation == "list the repositories"
-    assert error.fix == "If this registry has no catalog, list its repositories by name: `repositories: [NAME, ..]`."
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+def test_a_registry_without_a_catalog_says_what_to_do(status: int) -> None:
+    failed = failure(as_registry(*good(), {"_catalog": Answer(b"{}", status)}))
+    assert failed_to_list_repositories(failed)
+    fix = "If this registry has no catalog, list its repositories by name: `repositories: [NAME, ..]`."
+    assert failed.why.endswith(f"\n  {fix}")
 
 
 def test_without_a_glob_the_catalog_is_not_asked() -> None:
@@ -262,13 +312,14 @@ def test_without_a_glob_the_catalog_is_not_asked() -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("part", ["_catalog", "bad/tags/list", "bad/manifests/latest"])
+@pytest.mark.parametrize("part", ["_catalog", "bad/tags/list", "bad/manifests/latest", "bad/blobs/"])
 @pytest.mark.parametrize("answer", [None, Answer(b'{"repositories":', cut=5)], ids=["silence", "cut"])
-def test_a_cut_connection_is_an_error(part: str, answer: Answer | None) -> None:
+def test_a_cut_connection_is_a_failure(part: str, answer: Answer | None) -> None:
     script = as_registry(*good())
-    error = failure(lambda path: answer if part in path else script(path))
-    assert "the connection was cut" in str(error)
-    assert error.fix == "Is the registry running, and is its URL in the configuration right?"
+    failed = failure(lambda path: answer if part in path else script(path), tags=SEVERAL if "tags" in part else LATEST)
+    assert (failed.repository, failed.code) == ("" if part == "_catalog" else "bad", "unreachable")
+    fix = "Is the registry running, and is its URL in the configuration right?"
+    assert failed.why.endswith(f": the connection was cut\n  {fix}")
 
 
 def test_a_connection_that_is_cut_once_is_tried_again() -> None:
@@ -286,11 +337,14 @@ def test_a_connection_that_is_cut_once_is_tried_again() -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_nobody_there_is_an_error() -> None:
+@pytest.mark.parametrize("names", [(), ("bad", "good")], ids=["catalog", "by name"])
+def test_nobody_there_is_a_failure(names: tuple[str, ...]) -> None:
     with scripted(lambda path: None) as server:
         url = server.url
-    with pytest.raises(SourceError, match="connection refused"):
-        read(source_of(url))
+    found = items(source_of(url, *names))
+    failed = [item for item in found if isinstance(item, Failure)]
+    assert {(item.repository, item.code) for item in failed} == {(name, "unreachable") for name in names or ("",)}
+    assert len(failed) == len(found) and all("connection refused" in item.why for item in failed)
 
 
 @pytest.mark.parametrize(
@@ -300,22 +354,28 @@ def test_nobody_there_is_an_error() -> None:
         b'{"repositories":["UPPER"]}',
     ],
 )
-def test_a_catalog_that_is_none_is_an_error(body: bytes) -> None:
-    assert failure(as_registry(*good(), {"_catalog": Answer(body)})).operation == "list the repositories"
+def test_a_catalog_that_is_none_is_a_failure(body: bytes) -> None:
+    failed = failure(as_registry(*good(), {"_catalog": Answer(body)}))
+    assert failed_to_list_repositories(failed) and failed.code == "bad-answer"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"tags":{}}', b'{"tags":[null]}'])
-def test_tags_that_are_none_are_an_error(body: bytes) -> None:
-    script = as_registry(*good())
-    error = failure(lambda path: Answer(body) if "bad/tags/list" in path else script(path))
-    assert error.operation == "list the tags of bad"
+@pytest.mark.parametrize("named", [False, True], ids=["several tags", "named, nothing found"])
+def test_tags_that_are_none_are_a_failure(body: bytes, named: bool) -> None:
+    script = as_registry(*good(), {"bad/tags/list": Answer(body), **({"bad/manifests": GONE} if named else {})})
+    failed = failure(script, *(("bad", "good") if named else ()), tags=LATEST if named else SEVERAL)
+    assert (failed.repository, failed.code) == ("bad", "bad-answer")
+    assert failed.why.startswith("source main: failed to list the tags of bad: ")
 
 
 @pytest.mark.parametrize("body", [b'{"tags":null}', b'{"tags":[]}'])
-def test_no_tags_are_no_error(body: bytes) -> None:
-    script = as_registry(*good())
-    with scripted(lambda path: Answer(body) if "bad/tags/list" in path else script(path)) as server:
-        assert [each.repository for each in images_of(read(source_of(server.url)))] == ["good"]
+@pytest.mark.parametrize("named", [False, True], ids=["several tags", "named, nothing found"])
+def test_no_tags_are_no_failure(body: bytes, named: bool) -> None:
+    script = as_registry(*good(), {"bad/tags/list": Answer(body), **({"bad/manifests": GONE} if named else {})})
+    with scripted(script) as server:
+        found = items(source_of(server.url, *(("bad", "good") if named else ())), LATEST if named else SEVERAL)
+        assert [path for path in server.asked if "bad/tags/list" in path]
+    assert [each.repository for each in images_of(found)] == ["good"] and len(found) == 1
 
 
 # Pages
@@ -348,11 +408,12 @@ def test_another_link_is_no_next_page() -> None:
 
 @pytest.mark.parametrize("place", ["http://127.0.0.2:1/v2/_catalog", "//example.org/v2/_catalog", "file:///etc/passwd"])
 def test_a_next_page_at_another_place_is_refused(place: str) -> None:
-    assert "its next page is at another place" in failure(paged(f'<{place}>; rel="next"')).cause
+    failed = failure(paged(f'<{place}>; rel="next"'))
+    assert failed_to_list_repositories(failed) and "its next page is at another place" in failed.why
 
 
-def test_a_next_page_that_is_no_url_is_an_error() -> None:
-    assert failure(paged('<http://[>; rel="next"')).operation == "list the repositories"
+def test_a_next_page_that_is_no_url_is_a_failure() -> None:
+    assert failed_to_list_repositories(failure(paged('<http://[>; rel="next"')))
 
 
 def test_pages_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,20 +498,20 @@ def test_a_type_with_parameters_is_a_type() -> None:
     assert one.media_type == oci.MANIFEST
 
 
-def test_a_redirect_that_is_no_url_is_an_error() -> None:
-    script = as_registry(*good())
-    redirect = Answer(b"", 307, {"Location": "http://["})
-    assert failure(lambda path: redirect if "bad/blobs" in path else script(path)).source == "main"
+def test_a_redirect_that_is_no_url_is_a_failure() -> None:
+    failed = failure(as_registry(*good(), {"bad/blobs": Answer(b"", 307, {"Location": "http://["})}))
+    assert failed.repository == "bad" and "a redirect to something that is no URL" in failed.why
 
 
 @pytest.mark.usefixtures("hasty")
-def test_redirects_without_end_are_an_error() -> None:
+def test_redirects_without_end_are_a_failure() -> None:
     script = as_registry(*good())
 
     def answer(path: str) -> Answer | None:
         return Answer(b"", 307, {"Location": path}) if "bad/blobs" in path else script(path)
 
-    assert "too many redirects" in failure(answer).cause
+    failed = failure(answer)
+    assert failed.repository == "bad" and "too many redirects" in failed.why
 
 
 def test_a_blob_that_lies_elsewhere_is_followed() -> None:
@@ -501,16 +562,16 @@ def test_a_repository_is_taken_that_a_pattern_matches_and_none_excludes(
 ) -> None:
     source = source_of("http://x", *patterns, exclude=tuple(exclude))
     wanted = [number for number, pattern in enumerate(patterns) if matches(name, pattern)]
-    assert takes(source, name) == (bool(wanted) and not any(matches(name, pattern) for pattern in exclude))
+    assert source.takes(name) == (bool(wanted) and not any(matches(name, pattern) for pattern in exclude))
     if wanted:
-        assert rank(source, name) == wanted[0]
+        assert source.rank(name) == wanted[0]
 
 
 @given(PARTS)
 def test_a_name_without_wildcards_matches_itself_alone(name: str) -> None:
     assert not is_glob(name)
-    assert takes(source_of("http://x", name), name)
-    assert not takes(source_of("http://x", name), name + "a")
+    assert source_of("http://x", name).takes(name)
+    assert not source_of("http://x", name).takes(name + "a")
 
 
 @pytest.mark.parametrize("pattern", ["*", "a?", "[ab]"])

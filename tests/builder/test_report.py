@@ -62,7 +62,7 @@ def test_only_printable_characters_are_left(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [text for text, _ in HARMFUL])
-@pytest.mark.parametrize("method", ["result", "line", "detail", "warn"])
+@pytest.mark.parametrize("method", ["result", "line", "detail", "warn", "note"])
 def test_every_way_to_say_something_is_safe(method: str, text: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     getattr(Report(1, out, err), method)(f"a {text} b")
@@ -71,12 +71,16 @@ def test_every_way_to_say_something_is_safe(method: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("level", "out", "err"),
-    [(-1, "result\n", "warn\n"), (0, "result\nline\n", "warn\n"), (1, "result\nline\n", "detail\nwarn\n")],
+    [
+        (-1, "result\n", "warn\n"),
+        (0, "result\nline\n", "warn\nnote\n"),
+        (1, "result\nline\n", "detail\nwarn\nnote\n"),
+    ],
 )
 def test_each_level_says_what_it_should(level: int, out: str, err: str) -> None:
     streams = io.StringIO(), io.StringIO()
     report = Report(level, *streams)
-    for method in ("result", "line", "detail", "warn"):
+    for method in ("result", "line", "detail", "warn", "note"):
         getattr(report, method)(method)
     assert (streams[0].getvalue(), streams[1].getvalue()) == (out, err)
 
@@ -85,15 +89,54 @@ def test_progress_is_one_line_that_is_wiped_before_anything_else_is_said() -> No
     err = Terminal()
     report = Report(0, io.StringIO(), err)
     show = report.progress("main: repositories")
-    show(1, 3)
-    assert err.getvalue() == "\r\x1b[Kmain: repositories: 1 of 3"
+    show(1, 4)
+    assert err.getvalue() == "\r\x1b[Kmain: repositories: 1 of 4"
     report.warn("something")
-    assert err.getvalue().endswith("1 of 3\r\x1b[Ksomething\n")
-    show(3, 3)
-    assert err.getvalue().endswith("3 of 3\r\x1b[K")
+    assert err.getvalue().endswith("1 of 4\r\x1b[Ksomething\n")
+    report.warn("something else")
+    assert err.getvalue().endswith("something\nsomething else\n")
+    show(2, 4)
+    assert err.getvalue().endswith("\n\r\x1b[Kmain: repositories: 2 of 4"), "what was wiped is drawn again"
+    show(4, 4)
+    assert err.getvalue().endswith("2 of 4\r\x1b[K")
     report.warn("the end")
-    assert err.getvalue().endswith("\r\x1b[Kthe end\n")
+    assert err.getvalue().endswith("2 of 4\r\x1b[Kthe end\n")
     assert err.getvalue().count("\x1b[K") == 4, "nothing is wiped twice"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time by which progress goes, in seconds, as the one item of a list."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_progress_is_not_drawn_more_often_than_anyone_can_read(clock: list[float]) -> None:
+    err = Terminal()
+    show = Report(0, io.StringIO(), err).progress("main: tags")
+    for number in range(1, 1000):
+        clock[0] += 0.01
+        show(number, 1000)
+    assert 90 < err.getvalue().count("\r\x1b[K") <= 101
+
+
+def test_progress_tells_how_fast_it_is_and_how_long_it_takes(clock: list[float]) -> None:
+    err = Terminal()
+    show = Report(0, io.StringIO(), err).progress("main: images")
+    clock[0] += 2
+    show(90, 270)
+    assert err.getvalue() == "\r\x1b[Kmain: images: 90 of 270, 45/s, 4 s left"
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(clock: list[float]) -> None:
+    err = io.StringIO()
+    show = Report(0, io.StringIO(), err).progress("main: images")
+    for number in range(1, 101):
+        clock[0] += 1
+        show(number, 100)
+    lines = err.getvalue().splitlines()
+    assert lines == [f"main: images: {number} of 100, 1/s, {100 - number} s left" for number in (30, 60, 90)]
 
 
 @pytest.mark.parametrize(("err", "level"), [(io.StringIO(), 1), (Terminal(), -1)], ids=["no terminal", "quiet"])

@@ -26,7 +26,7 @@ CHANGED = [
             7,
             "indexes.stable.zzz",
             "unknown key",
-            "Expected one of: annotations, architectures, extract_icons, required_labels, sources, tags.",
+            "Expected one of: annotations, architectures, extract_icons, max_shrink, required_labels, sources, tags.",
         ),
     ),
     (("store:", "stroe: a\nstore:"), (1, "stroe", "unknown key", "Did you mean `store`?")),

@@ -293,12 +293,11 @@ def test_the_id_s_second_half_comes_from_the_content(store: Store, config: Confi
 TREE = """
 import hashlib, pathlib, sys
 from builder import configfile, plan, snapshot
-from builder.build import read
-from builder.report import Report
+from tests.builder.helpers import catalog_of
 from builder.site.tree import site
 from builder.store import Store
 config = configfile.load(pathlib.Path(sys.argv[1]), {}, sys.argv[2])
-made = site(config, read(config, None, Report(-1)), snapshot.carried_gzip(None))
+made = site(config, catalog_of(config), snapshot.carried_gzip(None))
 written = snapshot.write(Store(config.store), made, config, 1800000000)
 folder = Store(config.store).find(written.id).folder
 for file in sorted(folder.rglob("*")):

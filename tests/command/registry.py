@@ -1,4 +1,4 @@
-"""A registry without images that can be told to hang."""
+"""A registry whose repositories list a tag that is gone, so without images; it can be told to hang."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONFIG = """\
 store: ./store
 remote: {{name: example, url: "http://127.0.0.1:8080/"}}
 sources: {{main: {{registry: "{url}"}}}}
-indexes: {{stable: {{tags: [latest]}}}}
+indexes: {{stable: {{tags: [latest, beta, nightly]}}}}
 targets: {{here: {{rsync: ./target}}}}
 """
 
@@ -34,12 +34,15 @@ class Scripted:
         (site.folder / "flatdex.yaml").write_text(_CONFIG.format(url=self.url))
 
     def answer(self, path: str) -> object:
+        """The answer as JSON; None for: there is no such thing."""
         if path.endswith(self.hang):
             self.asked.set()
             self.over.wait()
         if path.endswith("/_catalog"):
             return {"repositories": ["apps/one", "apps/two", "apps/three"]}
-        return {"tags": []}
+        if path.endswith("/v2/"):
+            return {}
+        return {"tags": ["latest"]} if path.endswith("/tags/list") else None
 
 
 @contextmanager
@@ -48,8 +51,9 @@ def scripted() -> Iterator[Scripted]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(script.answer(self.path.partition("?")[0])).encode()
-            self.send_response(200)
+            answer = script.answer(self.path.partition("?")[0])
+            body = json.dumps({"errors": []} if answer is None else answer).encode()
+            self.send_response(404 if answer is None else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -77,7 +77,7 @@ def test_a_disk_without_room_for_the_lock(images: Site) -> None:
 
 
 def test_a_full_disk_leaves_no_half_snapshot(images: Site) -> None:
-    result = full_store(images, 500_000, "flatdex -q build 2>/dev/null; ls -A store store/snapshots")
+    result = full_store(images, 500_000, "flatdex -q build 2>/dev/null; ls -A -I cache store store/snapshots")
     assert result.stdout.split() == ["store:", "lock", "snapshots", "store/snapshots:"]
 
 
@@ -156,12 +156,11 @@ def test_a_store_is_open_to_web_servers_under_any_umask(images: Site, mask: int)
         images.flatdex("publish", code=DONE)
     finally:
         os.umask(before)
-    modes = {
-        (path.is_dir(), oct(path.stat().st_mode & 0o777))
-        for path in [images.store, *images.store.rglob("*")]
-        if path.name != "lock"
-    }
+    cache = {images.store / "cache", *images.store.rglob("cache/**/*")}
+    served = {images.store, *images.store.rglob("*")} - cache - {images.store / "lock"}
+    modes = {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in served}
     assert modes == {(True, "0o755"), (False, "0o644")}
+    assert len(cache) > 1 and not any(path.stat().st_mode & 0o022 for path in cache), "nobody else writes there"
 
 
 def test_works_from_a_folder_that_is_gone(site: Site) -> None:

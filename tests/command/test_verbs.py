@@ -39,6 +39,8 @@ def test_publish_builds_promotes_and_pushes_and_says_nothing_more_under_cron(pub
         "snapshot": name,
         "changed": False,
         "skips": [],
+        "stale": [],
+        "advice": [],
         "promoted": {"before": name, "now": name, "changed": False},
         "targets": [{"target": "one", **serves}, {"target": "two", **serves}],
     }
@@ -62,10 +64,22 @@ def test_publish_without_targets_builds_and_promotes(images: Site) -> None:
 
 
 def test_publish_that_cannot_read_its_source_leaves_all_as_it_was(site: Site) -> None:
-    before = site.promote(site.ids[0])
-    result = site.flatdex("publish", code=FAILED)  # there are no images
-    assert "no folder matches" in result.stderr and result.stdout == ""
+    before = site.promote(site.ids[-1])
+    result = site.flatdex("publish", code=PARTLY)  # there are no images
+    first, second = result.stderr.splitlines()
+    assert first.startswith("stale local: unreadable since ") and ", kept as it was: 2 images: " in first
+    assert "no folder matches" in first and "is its disk mounted?" in second
+    assert f"unchanged: {before}: 2 refs in 1 index, 1 stale" in result.stdout
     assert site.current == before and len(site.ids) == 3
+    site.flatdex("verify", code=DONE)
+
+
+def test_publish_that_cannot_read_its_source_publishes_nothing_at_first(real_tmp: Path) -> None:
+    site = Site(real_tmp)
+    site.configure()
+    result = site.flatdex("publish", code=FAILED)  # there are no images
+    assert result.stderr.startswith("flatdex: ") and "no folder matches" in result.stderr and result.stdout == ""
+    assert site.current is None and not list(site.store.rglob("snapshot.json"))
 
 
 def test_publish_with_a_skip_to_act_on_is_partly_done(images: Site) -> None:
@@ -144,7 +158,7 @@ def test_check_online_says_what_answers(images: Site) -> None:
     assert result.stdout.splitlines()[0] == "source local: answers, 2 repositories"
     with scripted() as registry:
         registry.configure(images)
-        assert images.json("check", "--online")["sources"] == [{"source": "main", "repositories": 3}]
+        assert images.json("check", "--online")["sources"] == [{"source": "main", "repositories": 3, "private": []}]
 
 
 def test_check_online_says_what_does_not_answer(real_tmp: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 from tests.real.process import Child, Service, free_port, located, require, run, settled
 
@@ -21,23 +23,53 @@ storage:
     enabled: true
 http:
   addr: 127.0.0.1:{port}
+  tls: {tls}
+auth: {auth}
 """
 _REQUEST = re.compile(r'^\S+ \S+ \S+ \[[^]]*\] "[A-Z]+ \S+ HTTP/')
 
 
 class DockerRegistry(Service):
-    """A registry without TLS or login, that allows deletes and keeps everything in `folder`. Use it with `with`."""
+    """A registry that allows deletes and keeps everything in `folder`. Use it with `with`.
 
-    def __init__(self, folder: Path, *, access_log: bool = False) -> None:
+    Unless told otherwise it is without TLS and login. `tls` is a certificate with its key, `clients` has the authority
+    of the certificates that clients must show, `auth` is that part of its configuration. A second registry on the same
+    folder has the images that were pushed to the first one, which must have been stopped.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        access_log: bool = False,
+        tls: tuple[Path, Path] | None = None,
+        clients: Path | None = None,
+        auth: Any = None,
+    ) -> None:
         require("docker-registry", "skopeo")
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._log = folder / "registry.log"
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "config.yml"
         no_access_log = str(not access_log).lower()
-        self._config.write_text(_CONFIG.format(folder=folder, port=self.port, no_access_log=no_access_log))
+        with_tls = {"certificate": str(tls[0]), "key": str(tls[1])} if tls else {}
+        more = {"clientcas": [str(clients)]} if clients else {}
+        self._config.write_text(
+            _CONFIG.format(
+                folder=folder,
+                port=self.port,
+                no_access_log=no_access_log,
+                tls=json.dumps({**with_tls, **more}),
+                auth=json.dumps(auth or {}),
+            )
+        )
+
+    @property
+    def host(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
 
     def _launch(self) -> Child:
         # An environment of its own: the registry lets REGISTRY_* variables override its configuration.

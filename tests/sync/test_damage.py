@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder import configfile
-from builder.build import build
+from builder.build import How, build
 from builder.errors import FlatdexError
 from builder.report import Report
 from builder.store import Store
@@ -48,7 +48,7 @@ def build_here(site: Site, full: bool = False) -> None:
     """`flatdex build`, without a process of its own."""
     config = configfile.load(site.folder / "flatdex.yaml", {})
     with Store(config.store).locked("build", create=True):
-        build(config, Report(-1, io.StringIO(), io.StringIO()), full)
+        build(config, Report(-1, io.StringIO(), io.StringIO()), How(full=full))
 
 
 def push_here(site: Site, *names: str) -> list[Outcome]:

@@ -93,7 +93,7 @@ def test_current_is_a_relative_link(site: Site) -> None:
 
 def test_leaves_nothing_beside_current(site: Site) -> None:
     site.flatdex("promote", code=DONE)
-    assert sorted(path.name for path in site.store.iterdir()) == ["current", "lock", "snapshots"]
+    assert sorted(path.name for path in site.store.iterdir()) == ["cache", "current", "lock", "snapshots"]
 
 
 def remove(snapshot: Path) -> None:

@@ -1,0 +1,75 @@
+"""What of an image's metadata goes into index files, checked: icons, which may become files, and appdata."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+
+from builder import appstream, flatpak
+from builder.catalog import Image, Skip
+from builder.config import Config, Form, Index
+from builder.site import icons, index
+from builder.site.content import Content, InMemory
+
+_Key = tuple[bool, str, str, str]
+
+
+class Labels:
+    """The entries of images in index files, each made once; beside them the icons' files, and what was left out."""
+
+    def __init__(self, config: Config, checked_icons: Container[str]) -> None:
+        self._config = config
+        self._checked_icons = checked_icons
+        self._icons: dict[str, InMemory | str] = {}
+        self._appdata: dict[str, str] = {}
+        self._known: dict[_Key, Mapping[str, str]] = {}
+        self._entries: dict[tuple[_Key, frozenset[str], Form, str], bytes] = {}
+        self.files: dict[str, Content] = {}
+        self.skips: set[Skip] = set()
+
+    def entry(self, of: Index, image: Image, form: Form, up: str) -> bytes:
+        """The entry of `image` in a file of the index `of`; `up` is put before relative URLs."""
+        key = (of.extract_icons, image.source, image.repository, image.digest)
+        if key not in self._known:
+            metadata = index.with_token(index.slim(image.metadata), self._config.source(image.source).token)
+            self._known[key] = dict(self._checked(image, metadata, of.extract_icons))
+        place = (key, image.tags, form, up)
+        if place not in self._entries:
+            self._entries[place] = index.entry(image, form, self._known[key], up)
+        return self._entries[place]
+
+    def _checked(self, image: Image, metadata: Mapping[str, str], extract: bool) -> Iterator[tuple[str, str]]:
+        for key, value in metadata.items():
+            if key in flatpak.ICONS:
+                icon = self._icon(value)
+                if isinstance(icon, str):
+                    self._skip(image, "icon-rejected", f"{key}: {icon}; the image is published without it")
+                else:
+                    yield key, self._extracted(icon) if extract else value
+            elif key == flatpak.APPDATA and (fault := self._fault(value)):
+                self._skip(
+                    image, "appdata-broken", f"{fault}; the image is published without it, so no search finds it"
+                )
+            else:
+                yield key, value
+
+    def _icon(self, value: str) -> InMemory | str:
+        """The icon, or why it is none."""
+        if value not in self._icons:
+            try:
+                self._icons[value] = InMemory(icons.decoded(value, self._checked_icons))
+            except icons.Rejected as error:
+                self._icons[value] = str(error)
+        return self._icons[value]
+
+    def _extracted(self, icon: InMemory) -> str:
+        path = icons.path(icon.sha256)
+        self.files[f"{self._config.icons.folder}/{path}"] = icon
+        return self._config.icons.url + path
+
+    def _fault(self, appdata: str) -> str:
+        if appdata not in self._appdata:
+            self._appdata[appdata] = appstream.fault(appdata)
+        return self._appdata[appdata]
+
+    def _skip(self, image: Image, code: str, why: str) -> None:
+        self.skips.add(Skip(image.source, image.repository, image.digest, code, why))

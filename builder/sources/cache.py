@@ -1,0 +1,140 @@
+"""What was read before: manifests and image configs by digest, and what each tag pointed to.
+
+Nothing in it is believed without a look: a blob's bytes must have its digest, and a tag's pointer only decides what is
+asked conditionally; each JSON file holds the hash of what it says. So the cache may be deleted, cut off, damaged, or
+written by two builds at once. A full disk costs speed, no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from builder import files, oci
+from builder.oci import Descriptor
+from builder.sources.packs import Packs
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What the tags of a repository pointed to when it was last asked, at `asked`, in seconds."""
+
+    asked: int = 0
+    pointers: Mapping[str, Descriptor] = field(default_factory=dict)
+
+
+class Cache:
+    """A folder of the store. Without `trusted` nothing is taken from it, but all is kept for later builds."""
+
+    def __init__(self, root: Path, trusted: bool = True) -> None:
+        self.root = root
+        self._trusted = trusted
+        self._blobs = Packs(root / "blobs")
+        self._fetching: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception | None):  # after Ctrl-C threads may still be at work
+            self._blobs.close()
+
+    def blob(self, digest: str) -> bytes | None:
+        """The bytes with this digest, if they are here and whole."""
+        return self._blobs.get(digest) if self._trusted or self._blobs.was_used(digest) else None
+
+    def keep(self, data: bytes) -> str:
+        """Keeps a blob under its digest, which is returned."""
+        return self._blobs.keep(data)
+
+    def tidy(self) -> None:
+        """Removes what is of no use any more; to be called when a build is done."""
+        self._blobs.tidy()
+
+    def fetching(self, digest: str) -> threading.Lock:
+        """To be held while a blob is fetched: who comes second finds what the first one kept."""
+        with self._lock:
+            return self._fetching.setdefault(digest, threading.Lock())
+
+    def tags(self, registry: str) -> dict[str, Tags]:
+        """What the tags of each repository pointed to; empty for what is not to be trusted."""
+        document = self._document(self._tags_file(registry)) if self._trusted else {}
+        found: dict[str, Tags] = {}
+        with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError, OverflowError):
+            for repository, entry in document["repositories"].items():
+                pointers = {tag: Descriptor(kind, to, size) for tag, (kind, to, size) in entry["tags"].items()}
+                if oci.is_repository(repository) and all(map(_is_sound, pointers.values())):
+                    found[repository] = Tags(int(entry["asked"]), pointers)
+        return found
+
+    def keep_tags(self, registry: str, repositories: Mapping[str, Tags]) -> None:
+        """Replaces what is known of a registry's tags."""
+        entries = {
+            name: {
+                "asked": tags.asked,
+                "tags": {tag: [to.media_type, to.digest, to.size] for tag, to in sorted(tags.pointers.items())},
+            }
+            for name, tags in sorted(repositories.items())
+        }
+        self._write(self._tags_file(registry), {"registry": registry, "repositories": entries})
+
+    def note(self, name: str) -> dict[str, Any]:
+        """A small JSON object kept under a name; empty if there is none."""
+        return self._document(self.root / f"{name}.json") if self._trusted else {}
+
+    def keep_note(self, name: str, value: Mapping[str, Any]) -> None:
+        """Replaces it."""
+        self._write(self.root / f"{name}.json", value)
+
+    def budget_file(self, registry: str) -> Path:
+        """Where the requests to a registry with a limited rate are counted."""
+        return self.root / "rates" / _name(registry)
+
+    def _tags_file(self, registry: str) -> Path:
+        return self.root / "tags" / f"{_name(registry)}.json"
+
+    def _document(self, file: Path) -> dict[str, Any]:
+        try:
+            with files.opened(file) as opened:
+                document = json.loads(opened.read())
+            value = document["value"]
+            whole = document["sha256"] == hashlib.sha256(_text(value)).hexdigest()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return {}
+        return value if whole and isinstance(value, dict) else {}
+
+    def _write(self, file: Path, value: Mapping[str, Any]) -> None:
+        text = _text({"sha256": hashlib.sha256(_text(value)).hexdigest(), "value": value})
+        unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                unfinished.write_bytes(text)
+                unfinished.replace(file)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+
+def _text(value: object) -> bytes:
+    """In ASCII: the names of folders, which are in skips, need not be UTF-8."""
+    return json.dumps(value).encode("ascii")
+
+
+def _name(registry: str) -> str:
+    return hashlib.sha256(registry.encode("utf-8")).hexdigest()[:32]
+
+
+def _is_sound(pointer: Descriptor) -> bool:
+    kind, size = pointer.media_type, pointer.size
+    return isinstance(kind, str) and oci.is_digest(pointer.digest) and type(size) is int and size >= 0

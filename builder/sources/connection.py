@@ -1,0 +1,152 @@
+"""Connections as flatdex makes them: nobody can hold one up, and a public registry leads to no private address."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_TICK = 0.5  # seconds between two looks of the watch
+
+
+class ForbiddenPeerError(Exception):
+    """A public registry led to an address of a private network."""
+
+
+class Peers:
+    """Which addresses may be connected to: where the registry itself is public, only public ones."""
+
+    def __init__(self, home: str = "") -> None:
+        self._home = home
+        self._home_is_public = False
+
+    def check(self, host: str, address: str) -> None:
+        """Raises ForbiddenPeerError if `address`, to which a connection to `host` was made, is none to talk to."""
+        public = is_public(address)
+        if host == self._home:
+            self._home_is_public = public
+        elif self._home_is_public and not public:
+            raise ForbiddenPeerError(
+                f"the public registry {self._home} leads to {host}, which is {address}: a private address"
+            )
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet's."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_global
+
+
+class Watch:
+    """Cuts the connection of each request that is over its deadline.
+
+    A socket's time-out bounds one wait; a server that drips a byte a minute never meets it.
+    """
+
+    def __init__(self) -> None:
+        self._deadlines: dict[int, float] = {}
+        self._sockets: dict[int, socket.socket] = {}
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, deadline: float) -> None:
+        """The calling thread starts a request that must be over at `deadline`, in seconds of the monotonic clock."""
+        self._deadlines[threading.get_ident()] = deadline
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._look, daemon=True)
+                    self._thread.start()
+
+    def talks(self, sock: socket.socket) -> None:
+        """The calling thread's request goes over this socket."""
+        self._sockets[threading.get_ident()] = sock
+
+    def end(self) -> None:
+        """The calling thread's request is over."""
+        self._sockets.pop(threading.get_ident(), None)
+        self._deadlines.pop(threading.get_ident(), None)
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._closed.set()
+
+    def _look(self) -> None:
+        while not self._closed.wait(_TICK):
+            now = time.monotonic()
+            for thread, deadline in list(self._deadlines.items()):
+                sock = self._sockets.get(thread)
+                if now > deadline and sock is not None:
+                    with contextlib.suppress(OSError):  # it was closed in the meantime
+                        sock.shutdown(socket.SHUT_RDWR)
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter, with `connections` kept to each host, TLS of our own, and an eye on each connection."""
+
+    def __init__(self, connections: int, watch: Watch, peers: Peers, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._watch = watch
+        self._peers = peers
+        super().__init__(pool_maxsize=connections)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **settings: Any) -> None:
+        """As requests calls it."""
+        if self._tls is not None:
+            settings["ssl_context"] = self._tls
+        super().init_poolmanager(connections, maxsize, block, **settings)
+        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._watch, self._peers)
+
+    def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
+        """As requests calls it. A proxy is the admin's choice, and where it leads can't be seen from here."""
+        if self._tls is not None:
+            settings["ssl_context"] = self._tls
+        manager = super().proxy_manager_for(proxy, **settings)
+        manager.pool_classes_by_scheme = _pool_classes(self._watch, Peers())
+        return manager
+
+
+def _pool_classes(watch: Watch, peers: Peers) -> dict[str, Any]:
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _watched(super()._new_conn(), self.host)
+
+        def getresponse(self) -> Any:
+            watch.talks(self.sock)
+            return super().getresponse()
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _watched(super()._new_conn(), self.host)
+
+        def getresponse(self) -> Any:
+            watch.talks(self.sock)
+            return super().getresponse()
+
+    def _watched(sock: socket.socket, host: str) -> socket.socket:
+        """Before a byte is sent, so that a TLS handshake is under watch, too."""
+        try:
+            peers.check(host, sock.getpeername()[0])
+        except ForbiddenPeerError:
+            sock.close()
+            raise
+        watch.talks(sock)
+        return sock
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}

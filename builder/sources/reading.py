@@ -1,0 +1,256 @@
+"""One registry, read: first what its tags point to, then, where that is news, the images behind them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from builder import oci
+from builder.catalog import Failure, Image, Skip
+from builder.config import RegistrySource
+from builder.errors import SourceError
+from builder.oci import Descriptor, Manifest
+from builder.parallel import mapped
+from builder.sources import walk
+from builder.sources.cache import Cache, Tags
+from builder.sources.registry import Registry
+from builder.sources.walk import LeftOut, Missing, Place
+
+_MOST_ASKED_ONE_BY_ONE = 2
+"""Tags of a repository of which nothing is known: if there are more, their list is cheaper than a 404 for each."""
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
+
+Item = Image | Skip | Failure
+
+
+class NotCachedError(Exception):
+    """Something is not in the cache, and nobody is to be asked."""
+
+
+class RegistryReading:
+    """Reads `tags` of one registry source, of all its repositories or of those in `names`.
+
+    With `offline` it asks nobody and takes all from the cache.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        source: RegistrySource,
+        tags: frozenset[str],
+        cache: Cache,
+        progress: Callable[[str], Progress],
+        *,
+        offline: bool = False,
+        names: list[str] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._source = source
+        self._tags = tags
+        self._cache = cache
+        self._progress = progress
+        self._offline = offline
+        self._names = names
+        self._known = cache.tags(source.registry)
+        self._seen: dict[str, dict[str, Descriptor]] = {}
+        self._skips: list[Skip] = []
+        self._failures: dict[str, Failure] = {}
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """What could not be read so far."""
+        return tuple(sorted(self._failures.values()))
+
+    def look(self) -> str:
+        """Asks each repository what the wanted tags point to; the cache then knows, also when it ends by Ctrl-C.
+
+        A text that is the same whenever the same images are behind all tags; empty if not all could be seen.
+        """
+        if self._offline:
+            self._look_into_cache()
+        else:
+            try:
+                names = self._registry.repositories() if self._names is None else self._names
+            except SourceError as error:
+                self._fail("", error)
+            else:
+                try:
+                    self._ask(names)
+                finally:
+                    self._keep_tags(names)
+        if self._failures or self._skips:
+            return ""
+        lines = (
+            f"{repository}:{tag} {to.digest} {to.media_type}\n"
+            for repository, tags in sorted(self._seen.items())
+            for tag, to in sorted(tags.items())
+        )
+        return "".join(lines) or "nothing"
+
+    def _look_into_cache(self) -> None:
+        names = sorted(filter(self._source.takes, self._known))
+        if not names:
+            why = "nothing of it is in the cache, and nobody was asked (--offline)"
+            self._failures[""] = Failure(self._source.name, "", "not-cached", why)
+        for name in names:
+            pointers = self._known[name].pointers
+            self._seen[name] = {tag: pointers[tag] for tag in sorted(self._tags.intersection(pointers))}
+
+    def _ask(self, names: list[str]) -> None:
+        if self._source.access.rate:  # if it does not suffice for all, each gets its turn
+            names = sorted(names, key=lambda name: (self._pointers(name).asked, name))
+        show = self._progress(f"{self._source.name}: tags")
+        threads = self._source.access.connections
+        many = [name for name in names if self._unknown_tags(name) > _MOST_ASKED_ONE_BY_ONE]
+        listed = dict(zip(many, mapped(threads, self._listed, many), strict=True))
+        asked = [(name, tag) for name in names for tag in sorted(listed.get(name, self._tags))]
+        self._seen = {name: {} for name in names}
+        for number, ((name, tag), to) in enumerate(zip(asked, mapped(threads, self._tagged, asked), strict=True), 1):
+            if to:
+                self._seen[name][tag] = to
+            show(number, len(asked))
+        named = [name for name in names if name in self._source.repositories and self._is_empty(name)]
+        for name, there in zip(named, mapped(threads, self._exists, named), strict=True):
+            if not there and name not in self._failures:
+                why = "the registry has no such repository, but the configuration names it"
+                self._skips.append(Skip(self._source.name, name, name, "no-such-repository", why))
+        for name in self._failures:
+            self._seen.pop(name, None)
+
+    def _pointers(self, repository: str) -> Tags:
+        return self._known.get(repository, Tags())
+
+    def _unknown_tags(self, repository: str) -> int:
+        return len(self._tags.difference(self._pointers(repository).pointers))
+
+    def _is_empty(self, repository: str) -> bool:
+        return not self._seen[repository] and repository not in self._failures
+
+    def _listed(self, repository: str) -> frozenset[str]:
+        try:
+            return self._tags.intersection(self._registry.tags(repository))
+        except Missing:  # a catalog also names what was emptied, and what somebody is just pushing to
+            return frozenset()
+        except SourceError as error:
+            self._fail(repository, error)
+            return frozenset()
+
+    def _exists(self, repository: str) -> bool:
+        try:
+            self._registry.tags(repository)
+        except Missing:
+            return False
+        except SourceError as error:
+            self._fail(repository, error)
+        return True
+
+    def _tagged(self, asked: tuple[str, str]) -> Descriptor | None:
+        repository, tag = asked
+        if repository in self._failures:
+            return None
+        try:
+            return self._registry.tagged(repository, tag, self._pointers(repository).pointers.get(tag))
+        except Missing:
+            return None
+        except LeftOut as left:
+            self._skips.append(Skip(self._source.name, repository, tag, left.code, left.why))
+        except SourceError as error:
+            self._fail(repository, error)
+        return None
+
+    def _fail(self, repository: str, error: SourceError) -> None:
+        why = f"{error.what}\n  {error.fix}" if error.fix else error.what
+        self._failures.setdefault(repository, Failure(self._source.name, repository, error.code, why))
+
+    def _keep_tags(self, names: list[str]) -> None:
+        """What could not be asked stays known as it was."""
+        now = int(time.time())
+        asked = {
+            name: Tags(now, pointers)
+            for name, pointers in self._seen.items()
+            if pointers and name not in self._failures
+        }
+        before = {name: self._known[name] for name in names if name in self._known and name in self._failures}
+        if sys.exception() is not None:  # it was not to be read to its end
+            before = {**self._known}
+            asked = {
+                name: Tags(now, {**self._pointers(name).pointers, **tags.pointers}) for name, tags in asked.items()
+            }
+        self._cache.keep_tags(self._source.registry, {**before, **asked})
+
+    def items(self) -> Iterator[Item]:
+        """The images behind what was seen, and what is wrong with others, in the order of repositories and tags."""
+        places = [
+            (Place(self._source.name, name, tag, self._source.rank(name)), to)
+            for name, tags in sorted(self._seen.items())
+            for tag, to in sorted(tags.items())
+        ]
+        found = {place: self._from_cache(place, to) for place, to in places}
+        missing = [(place, to) for place, to in places if found[place] is None]
+        show = self._progress(f"{self._source.name}: images")
+        fetched = mapped(self._source.access.connections, self._fetched, missing)
+        for number, ((place, _), items) in enumerate(zip(missing, fetched, strict=True), 1):
+            found[place] = items
+            show(number, len(missing))
+        for place, _ in places:
+            if place.repository not in self._failures:
+                yield from found[place] or ()
+        yield from self._skips
+        yield from self.failures
+
+    def _from_cache(self, place: Place, to: Descriptor) -> list[Item] | None:
+        try:
+            return list(walk.images(_Contents(self._cache, place.repository), place, to))
+        except NotCachedError as error:
+            if self._offline:
+                why = f"{error} is not in the cache, and nobody was asked (--offline)"
+                self._failures.setdefault(
+                    place.repository, Failure(self._source.name, place.repository, "not-cached", why)
+                )
+            return [] if self._offline else None
+
+    def _fetched(self, asked: tuple[Place, Descriptor]) -> list[Item]:
+        place, to = asked
+        if place.repository in self._failures:
+            return []
+        try:
+            return list(walk.images(_Contents(self._cache, place.repository, self._registry), place, to))
+        except SourceError as error:
+            self._fail(place.repository, error)
+            return []
+
+
+class _Contents:
+    """A repository's manifests and configs, from the cache or else from the registry, if one is given."""
+
+    def __init__(self, cache: Cache, repository: str, registry: Registry | None = None) -> None:
+        self._cache = cache
+        self._repository = repository
+        self._registry = registry
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        return self._read(descriptor, lambda registry: registry.manifest(self._repository, descriptor.digest))
+
+    def config(self, descriptor: Descriptor) -> bytes:
+        return self._read(descriptor, lambda registry: registry.blob(self._repository, descriptor.digest))
+
+    def files(self, manifest: Descriptor, content: Manifest) -> tuple[tuple[Descriptor, Path], ...]:
+        return ()
+
+    def _read(self, descriptor: Descriptor, fetch: Callable[[Registry], bytes]) -> bytes:
+        data = self._cache.blob(descriptor.digest)
+        if data is not None:
+            return data
+        if self._registry is None:
+            raise NotCachedError(descriptor.digest)
+        with self._cache.fetching(descriptor.digest):
+            data = self._cache.blob(descriptor.digest)
+            if data is None:
+                data = fetch(self._registry)
+                if oci.digest_of(data) == descriptor.digest:
+                    self._cache.keep(data)
+        return data
