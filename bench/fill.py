@@ -7,8 +7,9 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import requests
 from PIL import Image
@@ -33,31 +34,47 @@ _WORDS = (
 )
 
 
-def fill(registry: str, repositories: int, requests_at_once: int = 8) -> None:
-    """Pushes `repositories` repositories, each with two tags that lead to an image index of two architectures."""
+@dataclass(frozen=True)
+class Wanted:
+    """A request: the URL's path, the Accept header, and the digest that a conditional one names, of a tag only."""
+
+    path: str
+    accept: str
+    digest: str = ""
+
+
+def fill(registry: str, numbers: Iterable[int], version: int = 0, requests_at_once: int = 8) -> None:
+    """Pushes repositories, each with two tags that lead to an image index of two architectures, new in each version."""
     with ThreadPoolExecutor(requests_at_once) as pool:
-        list(pool.map(lambda number: _Repository(registry, number).push(), range(repositories)))
+        list(pool.map(lambda number: _Repository(registry, number, version).push(), numbers))
 
 
-def needed_urls(registry: str, repositories: int) -> Iterator[tuple[str, str]]:
-    """Every request that a cold build can't do without: URL and the Accept header's value."""
+def needed(registry: str, repositories: int) -> list[Wanted]:
+    """Every request that a cold build can't do without."""
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda number: list(_needed_of(registry, number)), range(repositories))
+        return [wanted for each in found for wanted in each]
+
+
+def _needed_of(registry: str, number: int) -> Iterator[Wanted]:
+    base = f"/v2/{_name(number)}"
     with requests.Session() as session:
-        for number in range(repositories):
-            base = f"{registry}/v2/{_name(number)}"
-            for tag in TAGS:
-                url = f"{base}/manifests/{tag}"
-                yield url, oci.IMAGE_INDEX
-                for child in session.get(url, headers={"Accept": oci.IMAGE_INDEX}, timeout=20).json()["manifests"]:
-                    manifest = f"{base}/manifests/{child['digest']}"
-                    yield manifest, oci.MANIFEST
-                    answer = session.get(manifest, headers={"Accept": oci.MANIFEST}, timeout=20).json()
-                    yield f"{base}/blobs/{answer['config']['digest']}", "*/*"
+        for tag in TAGS:
+            path = f"{base}/manifests/{tag}"
+            answer = session.get(registry + path, headers={"Accept": oci.IMAGE_INDEX}, timeout=20)
+            yield Wanted(path, oci.IMAGE_INDEX, oci.digest_of(answer.content))
+            for child in answer.json()["manifests"]:
+                manifest = f"{base}/manifests/{child['digest']}"
+                yield Wanted(manifest, oci.MANIFEST)
+                content = session.get(registry + manifest, headers={"Accept": oci.MANIFEST}, timeout=20).json()
+                yield Wanted(f"{base}/blobs/{content['config']['digest']}", "*/*")
 
 
 class _Repository:
-    def __init__(self, registry: str, number: int) -> None:
+    def __init__(self, registry: str, number: int, version: int) -> None:
         self._base = f"{registry}/v2/{_name(number)}"
         self._number = number
+        self._version = version
         self._session = requests.Session()
 
     def push(self) -> None:
@@ -76,7 +93,7 @@ class _Repository:
             "architecture": architecture,
             "created": "2026-01-01T00:00:00Z",
             "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-            "config": {"Labels": _labels(self._number, tag, ARCHITECTURES[architecture])},
+            "config": {"Labels": _labels(self._number, tag, ARCHITECTURES[architecture], self._version)},
         }
         described = {**self._blob(json.dumps(config).encode()), "mediaType": "application/vnd.oci.image.config.v1+json"}
         layers = [{**layer, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}]
@@ -101,14 +118,14 @@ def _name(number: int) -> str:
     return f"apps/org.example.app{number:05}"
 
 
-def _labels(number: int, tag: str, architecture: str) -> dict[str, str]:
+def _labels(number: int, tag: str, architecture: str, version: int) -> dict[str, str]:
     identifier = f"org.example.App{number:05}"
     metadata = f"[Application]\nname={identifier}\nruntime=org.example.Platform/{architecture}/stable\n"
     return {
         "org.flatpak.ref": f"app/{identifier}/{architecture}/stable",
         "org.flatpak.metadata": metadata,
         "org.flatpak.commit-metadata.xa.metadata": base64.b64encode(metadata.encode() + b"\0\0s").decode(),
-        "org.flatpak.installed-size": "123456789",
+        "org.flatpak.installed-size": str(123456789 + version),
         "org.flatpak.download-size": "12345678",
         "org.flatpak.subject": tag,
         "org.flatpak.commit": hashlib.sha256(f"{identifier}{tag}{architecture}".encode()).hexdigest(),
