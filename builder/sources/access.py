@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 from builder.config import RegistrySource
@@ -25,6 +26,7 @@ def opened(
     access = source.access
     try:
         with_tls = tls.find(source.registry, access.ca, access.cert, environment)
+        with_tls = replace(with_tls, certificates=()) if anonymous else with_tls
         login = _nobody if anonymous else _login(source, environment)
         authorizer = Authorizer(origin_of(source.registry), login, access.auth_realms)
         transport = Transport(access.connections, source.registry, authorizer, with_tls)

@@ -45,11 +45,15 @@ class _Token:
 
 
 class RefusedError(Exception):
-    """No token could be had; the message says why, `status` is the token service's, if it answered."""
+    """No token could be had; the message says why, `status` is the token service's, if it answered.
 
-    def __init__(self, why: str, status: int | None = None) -> None:
+    `again`: another try may do better.
+    """
+
+    def __init__(self, why: str, status: int | None = None, *, again: bool = False) -> None:
         super().__init__(why)
         self.status = status
+        self.again = again
 
 
 Ask = Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]]
@@ -70,6 +74,8 @@ class Authorizer:
         self._login = login
         self._realms = realms
         self._challenge: Challenge | None = None
+        self._asked_for: set[str] = set()
+        """The scopes that are known to need an Authorization, which others may do without."""
         self._tokens: dict[str, _Token] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -82,7 +88,12 @@ class Authorizer:
         if challenge.scheme == "basic":
             credentials = self._password(scope)
             return credentials.basic if credentials else ""
-        return f"Bearer {self._token(challenge, scope, ask)}"
+        try:
+            return f"Bearer {self._token(challenge, scope, ask)}"
+        except RefusedError:
+            if scope in self._asked_for:
+                raise
+            return ""
 
     def challenged(self, scope: str, header: str, sent: str) -> bool:
         """Takes note of a 401's WWW-Authenticate; whether another try makes sense.
@@ -93,6 +104,7 @@ class Authorizer:
         if found is None:
             return False
         self._challenge = found
+        self._asked_for.add(scope)
         if found.scheme == "basic":
             credentials = self._password(scope)
             return credentials is not None and sent != credentials.basic

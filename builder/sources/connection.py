@@ -13,7 +13,13 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
+_GATEWAYS = tuple(
+    ipaddress.IPv6Network(text)
+    for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "fec0::/10")  # IPv4-compatible, NAT64, site-local
+)
 _TICK = 0.5  # seconds between two looks of the watch
 
 
@@ -25,13 +31,13 @@ class Peers:
     """Which addresses may be connected to: where the registry itself is public, only public ones."""
 
     def __init__(self, home: str = "") -> None:
-        self._home = home
+        self._home = _in_one_form(home)
         self._home_is_public = False
 
     def check(self, host: str, address: str) -> None:
         """Raises ForbiddenPeerError if `address`, to which a connection to `host` was made, is none to talk to."""
         public = is_public(address)
-        if host == self._home:
+        if _in_one_form(host) == self._home and not self._home_is_public:
             self._home_is_public = public
         elif self._home_is_public and not public:
             raise ForbiddenPeerError(
@@ -39,11 +45,25 @@ class Peers:
             )
 
 
+def _in_one_form(host: str) -> str:
+    """A host's name as it is looked up."""
+    try:
+        found = parse_url(f"http://{host}/").host or host
+    except LocationParseError:
+        found = host
+    return found.rstrip(".").lower()
+
+
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's."""
+    """Whether an IP address is one of the internet's, and so is the one that it may hold for gateways."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_global
+    if isinstance(found, ipaddress.IPv6Address):
+        if any(found in network for network in _GATEWAYS):
+            return False
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not found.is_multicast
 
 
 class Watch:

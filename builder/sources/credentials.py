@@ -163,6 +163,8 @@ def _login(entry: object, file: Path) -> Credentials | None:
     if not isinstance(entry, dict):
         raise BadAuthFileError(f"a login in the auth file {file} is not an object")
     token = str(entry.get("identitytoken") or "")
+    if not token.isascii():
+        raise BadAuthFileError(f"an identity token in the auth file {file} is none")
     encoded = entry.get("auth")
     if not encoded:
         return Credentials("", "", token, str(file)) if token else None
@@ -196,6 +198,7 @@ def _from_helper(name: str, host: str, file: Path, environment: Mapping[str, str
             raise BadAuthFileError(f"{program}, named in {file}, ended with exit code {answer.returncode}")
         found = json.loads(answer.stdout)
         user, secret = str(found["Username"]), str(found["Secret"])
+        f"{user}:{secret}".encode()
     except FileNotFoundError:
         raise BadAuthFileError(f"the auth file {file} names {program}, which is not installed") from None
     except subprocess.TimeoutExpired:
