@@ -82,7 +82,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         gzip = snapshot.carried_gzip(previous, segments)
         made = site(config, found, gzip, _checked_icons(None if how.full else previous))
         if previous and not how.allow_shrink:
-            _refuse_loss(config, previous, made)
+            _refuse_loss(config, previous, made, marked)
         told = advice(made.images)
         written = snapshot.write(store, made, config, now, marked, told, how.full)
         built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
@@ -98,9 +98,10 @@ def _readings(
         tags = config.tags_of(source)
         if tags and isinstance(source, RegistrySource):
             registry = opened.enter_context(access.opened(source, kept, os.environ))
-            yield RegistryReading(registry, source, tags, kept, report.progress, offline=how.offline)
+            labels = config.labels_of(source)
+            yield RegistryReading(registry, source, tags, kept, report.progress, offline=how.offline, labels=labels)
         elif tags and isinstance(source, LayoutSource):
-            yield LayoutReading(source, tags, _already_copied(previous))
+            yield LayoutReading(source, tags, _already_copied(previous), config.labels_of(source))
 
 
 def _already_copied(previous: Snapshot | None) -> Trusted:
@@ -153,15 +154,15 @@ def _built_before(kept: Cache, previous: Snapshot, inputs: str) -> Built | None:
     try:
         skips = tuple(Skip(**skip) for skip in note["skips"])
         told = tuple(Advice(**each) for each in note["advice"])
-    except (TypeError, KeyError):
+        indexes = int(note["indexes"])
+    except (TypeError, KeyError, ValueError):  # another version's
         return None
-    images = previous.document["images"]
-    refs = tuple(sorted({image["ref"] for image in images}))
-    return Built(previous.id, False, int(note["indexes"]), refs, skips, (), told)
+    refs = tuple(sorted({image["ref"] for image in previous.document["images"]}))
+    return Built(previous.id, False, indexes, refs, skips, (), told)
 
 
 def _remember(kept: Cache, built: Built, inputs: str) -> None:
-    kept.keep_note(_STALE, {stale.key(each): each.since for each in built.stale})
+    kept.keep_note(_STALE, {"since": {stale.key(each): each.since for each in built.stale}})
     lasting = inputs and all(skip.lasting for skip in built.skips) and not built.stale
     note = {
         "inputs": inputs,
@@ -171,7 +172,8 @@ def _remember(kept: Cache, built: Built, inputs: str) -> None:
         "advice": [asdict(each) for each in built.advice],
     }
     kept.keep_note(_BUILT, note if lasting else {})
-    kept.tidy()
+    if not built.stale:  # what could not be read now needs its blobs later
+        kept.tidy()
 
 
 def _refs(made: Site) -> tuple[str, ...]:
@@ -202,17 +204,28 @@ def _refuse_half(found: Catalog) -> None:
 
 
 def _since(kept: Cache, previous: Snapshot | None) -> dict[str, int]:
-    """When each failure was first seen: the cache knows, or else the snapshot."""
-    since = {
+    """When each failure was first seen: a note knows, or, if it was lost, the snapshot."""
+    noted = kept.note(_STALE, always=True).get("since")
+    if isinstance(noted, dict):
+        return {key: since for key, since in noted.items() if type(since) is int}
+    return {
         stale.key(Failure(each["source"], each["repository"], "", "")): description.timestamp(each["since"])
         for each in (previous.document.get("stale", ()) if previous else ())
     }
-    return {**since, **{key: when for key, when in kept.note(_STALE).items() if type(when) is int}}
 
 
-def _refuse_loss(config: Config, previous: Snapshot, made: Site) -> None:
-    """A typo in a tag, or a registry that lost its disk, must not take applications away from their users."""
-    lost = [loss for loss in shrink.losses(previous.document["images"], made.images, config.indexes) if loss.too_much]
+def _refuse_loss(config: Config, previous: Snapshot, made: Site, marked: tuple[Stale, ...]) -> None:
+    """A typo in a tag, or a registry that lost its disk, must not take applications away from their users.
+
+    What `max_stale` ended was meant to go.
+    """
+    ended = {(each.source, each.repository) for each in marked if each.ended}
+    before = [
+        image
+        for image in previous.document["images"]
+        if ended.isdisjoint({(image.get("source"), ""), (image.get("source"), image["repository"])})
+    ]
+    lost = [loss for loss in shrink.losses(before, made.images, config.indexes) if loss.too_much]
     if lost:
         codes = Counter(skip.code for skip in made.skips)
         skips = (

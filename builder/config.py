@@ -8,6 +8,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from builder import flatpak
 from builder.dispatch import Dispatch
 
 CONNECTIONS = 16
@@ -198,6 +199,11 @@ class Config:
     def source(self, name: str) -> Source:
         """The source called `name`."""
         return next(source for source in self.sources if source.name == name)
+
+    def labels_of(self, source: Source) -> frozenset[str]:
+        """The labels and annotations of a source's images that indexes carry, or look at."""
+        required = (label for index in self.indexes if source.name in index.sources for label in index.required_labels)
+        return frozenset((*flatpak.INDEX_LABELS, flatpak.COMMIT_METADATA, *required))
 
     def tags_of(self, source: Source) -> frozenset[str]:
         """The tags that indexes take from a source."""

@@ -28,6 +28,13 @@ def create_folder(folder: Path) -> None:
         each.chmod(0o755)
 
 
+def create_private(file: Path, data: bytes) -> None:
+    """Writes a file that is nobody else's business, under any umask, and through no link."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(data)
+
+
 def files_in(folder: Path) -> set[str]:
     """The paths, relative to `folder`, of all that is in it, but for folders (links to folders are in)."""
     return {

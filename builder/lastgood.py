@@ -12,7 +12,7 @@ from typing import Any
 
 from builder import flatpak, oci
 from builder.catalog import Image
-from builder.config import Form, Source
+from builder.config import Form, LayoutSource, Source
 from builder.description import Snapshot
 from builder.oci import Descriptor, Malformed, Manifest
 
@@ -38,7 +38,7 @@ def images(snapshot: Snapshot, source: Source) -> tuple[Image, ...]:
                 image = _image(snapshot, source, key, entry, wanted[key], variant["form"], icons)
                 known = found.get(key)
                 found[key] = replace(known, tags=known.tags | image.tags) if known else image
-    return tuple(found[key] for key in sorted(found) if _is_whole(found[key], snapshot))
+    return tuple(found[key] for key in sorted(found) if _is_whole(found[key], snapshot, source))
 
 
 def _entries(snapshot: Snapshot, path: str) -> Iterator[tuple[_Key, dict[str, Any]]]:
@@ -77,7 +77,7 @@ def _image(
         labels=restored,
         annotations={label: restored[label] for label in annotations if label in restored},
         rank=source.rank(repository),
-        blobs=_blobs(snapshot, repository, digest),
+        blobs=_blobs(snapshot, repository, digest) if isinstance(source, LayoutSource) else (),
         kept=True,
     )
 
@@ -101,10 +101,10 @@ def _bytes(file: Path) -> bytes:
 
 
 def _blobs(snapshot: Snapshot, repository: str, digest: str) -> tuple[tuple[Descriptor, Path], ...]:
-    """The files of an image that is part of the site; of one that is in a registry there are none."""
+    """The files of an image that is part of the site; none if its manifest is not there any more."""
     place = f"v2/{repository}"
     data = _bytes(snapshot.folder / place / "manifests" / digest)
-    if not data:
+    if oci.digest_of(data) != digest:
         return ()
     try:
         manifest = oci.parse_manifest(data)
@@ -117,7 +117,9 @@ def _blobs(snapshot: Snapshot, repository: str, digest: str) -> tuple[tuple[Desc
     return ((own, snapshot.folder / place / "manifests" / digest), *blobs)
 
 
-def _is_whole(image: Image, snapshot: Snapshot) -> bool:
-    """Whether all files that the image brought are still there."""
+def _is_whole(image: Image, snapshot: Snapshot, source: Source) -> bool:
+    """Whether all files that the image brought are still there; one that stays in a registry brought none."""
     listed = snapshot.by_path
+    if isinstance(source, LayoutSource) and not image.blobs:
+        return False
     return all(str(file.relative_to(snapshot.folder)) in listed and file.is_file() for _, file in image.blobs)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from builder.catalog import Catalog, Failure, Image
 from builder.config import Config, Source
 from builder.description import time_text
+from builder.report import counted
 
 LastGood = Callable[[Source], tuple[Image, ...]]
 """The images that a source had in the newest snapshot."""
@@ -20,12 +21,14 @@ class Stale(Failure):
 
     since: int
     kept: int
+    ended: bool = False
+    """Whether it lasts longer than `max_stale` allows, so that nothing is kept."""
 
     @property
     def text(self) -> str:
         """As a sentence."""
         place = f"{self.source} {self.repository}".rstrip()
-        what = f"kept as it was: {self.kept} images" if self.kept else "nothing is kept of it"
+        what = f"kept as it was: {counted(self.kept, 'image')}" if self.kept else "nothing is kept of it"
         return f"stale {place}: {self.code} since {time_text(self.since)}, {what}: {self.why}"
 
 
@@ -54,7 +57,7 @@ def with_kept(
         ended = most is not None and now - start > most
         kept = [] if ended else had[failure.source, failure.repository]
         images.extend(kept)
-        stale.append(Stale(failure.source, failure.repository, failure.code, failure.why, start, len(kept)))
+        stale.append(Stale(failure.source, failure.repository, failure.code, failure.why, start, len(kept), ended))
     images.sort(key=lambda image: (image.source, image.repository, image.digest))
     return replace(found, images=tuple(images)), tuple(sorted(stale))
 

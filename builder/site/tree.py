@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from builder.catalog import Catalog, Image, Skip, choose
 from builder.config import Config, Variant
+from builder.parallel import threads
 from builder.site import flatpakrepo, index, rules
 from builder.site.content import Content, Files, InMemory, Made, OnDisk
 from builder.site.labels import Labels
@@ -36,7 +37,7 @@ def site(config: Config, catalog: Catalog, gzip: Gzip, checked_icons: Container[
     """The site that `config` makes of `catalog`; icons with these hashes were found good before."""
     chosen = {each.name: choose(catalog, each) for each in config.indexes}
     skips = {*catalog.skips, *(skip for choice in chosen.values() for skip in choice.skips)}
-    images = {name: choice.images for name, choice in chosen.items()}
+    images = {name: _offered(config, name, choice.images) for name, choice in chosen.items()}
     labels = Labels(config, checked_icons)
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
@@ -51,6 +52,12 @@ def site(config: Config, catalog: Catalog, gzip: Gzip, checked_icons: Container[
     if config.remote:
         files.update(flatpakrepo.files(config.remote, config.dispatch.tags, config.dispatch.default_tag))
     return Site(files, images, tuple(sorted(skips)), twins)
+
+
+def _offered(config: Config, index: str, images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """Those of an index's images that any of its files has."""
+    variants = [variant for variant in config.variants if variant.index == index]
+    return tuple(image for image in images if any(variant.takes(image.architecture) for variant in variants))
 
 
 class _IndexFolder:
@@ -84,7 +91,7 @@ def _index_folders(
 ) -> Iterator[_IndexFolder]:
     """`/index/`, and `/TAG/index/` for hosts that ignore query strings."""
     by_file = {variant.file: variant for variant in config.variants}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # zlib lets other threads run
+    with threads(os.cpu_count() or 1) as pool:  # zlib lets other threads run
 
         def made(variant: Variant, up: str = "") -> _Made:
             content = _render(config, variant, images, labels, up)

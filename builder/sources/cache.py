@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,11 @@ from types import TracebackType
 from typing import Any
 
 from builder import files, oci
+from builder.files import create_folder, create_private
 from builder.oci import Descriptor
 from builder.sources.packs import Packs
+
+_LEFT = 86400  # seconds after which a file that was not finished is nobody's any more
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Cache:
     def __init__(self, root: Path, trusted: bool = True) -> None:
         self.root = root
         self._trusted = trusted
+        _make_private(root)
         self._blobs = Packs(root / "blobs")
         self._fetching: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -59,17 +64,21 @@ class Cache:
         return self._blobs.keep(data)
 
     def tidy(self) -> None:
-        """Removes what is of no use any more; to be called when a build is done."""
+        """Removes what is of no use any more; to be called when a build is done and missed nothing."""
         self._blobs.tidy()
+        with contextlib.suppress(OSError):
+            for left in (*self.root.glob("*.json.*"), *self.root.glob("tags/*.json.*")):
+                if left.stat().st_mtime < time.time() - _LEFT:
+                    left.unlink()
 
     def fetching(self, digest: str) -> threading.Lock:
         """To be held while a blob is fetched: who comes second finds what the first one kept."""
         with self._lock:
             return self._fetching.setdefault(digest, threading.Lock())
 
-    def tags(self, registry: str) -> dict[str, Tags]:
-        """What the tags of each repository pointed to; empty for what is not to be trusted."""
-        document = self._document(self._tags_file(registry)) if self._trusted else {}
+    def tags(self, source: str) -> dict[str, Tags]:
+        """What the tags of each of a source's repositories pointed to; empty for what is not to be trusted."""
+        document = self._document(self._tags_file(source)) if self._trusted else {}
         found: dict[str, Tags] = {}
         with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError, OverflowError):
             for repository, entry in document["repositories"].items():
@@ -78,8 +87,8 @@ class Cache:
                     found[repository] = Tags(int(entry["asked"]), pointers)
         return found
 
-    def keep_tags(self, registry: str, repositories: Mapping[str, Tags]) -> None:
-        """Replaces what is known of a registry's tags."""
+    def keep_tags(self, source: str, repositories: Mapping[str, Tags]) -> None:
+        """Replaces what is known of a source's tags; `source` is any text that tells it from all others."""
         entries = {
             name: {
                 "asked": tags.asked,
@@ -87,11 +96,11 @@ class Cache:
             }
             for name, tags in sorted(repositories.items())
         }
-        self._write(self._tags_file(registry), {"registry": registry, "repositories": entries})
+        self._write(self._tags_file(source), {"source": source, "repositories": entries})
 
-    def note(self, name: str) -> dict[str, Any]:
-        """A small JSON object kept under a name; empty if there is none."""
-        return self._document(self.root / f"{name}.json") if self._trusted else {}
+    def note(self, name: str, *, always: bool = False) -> dict[str, Any]:
+        """A small JSON object kept under a name; empty if there is none. `always`: also where nothing is trusted."""
+        return self._document(self.root / f"{name}.json") if self._trusted or always else {}
 
     def keep_note(self, name: str, value: Mapping[str, Any]) -> None:
         """Replaces it."""
@@ -101,8 +110,8 @@ class Cache:
         """Where the requests to a registry with a limited rate are counted."""
         return self.root / "rates" / _name(registry)
 
-    def _tags_file(self, registry: str) -> Path:
-        return self.root / "tags" / f"{_name(registry)}.json"
+    def _tags_file(self, source: str) -> Path:
+        return self.root / "tags" / f"{_name(source)}.json"
 
     def _document(self, file: Path) -> dict[str, Any]:
         try:
@@ -118,12 +127,20 @@ class Cache:
         text = _text({"sha256": hashlib.sha256(_text(value)).hexdigest(), "value": value})
         unfinished = file.with_name(f"{file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                unfinished.write_bytes(text)
+                create_private(unfinished, text)
                 unfinished.replace(file)
             finally:
                 unfinished.unlink(missing_ok=True)
+
+
+def _make_private(folder: Path) -> None:
+    """What stands here decides what a build asks for: nobody else may write it, nor need anybody read it."""
+    with contextlib.suppress(OSError):
+        create_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
 
 
 def _text(value: object) -> bytes:

@@ -28,8 +28,11 @@ Trusted = Callable[[str, Descriptor], bool]
 class LayoutReading:
     """Reads the layouts of a source that `tags` lead to."""
 
-    def __init__(self, source: LayoutSource, tags: frozenset[str], trusted: Trusted) -> None:
+    def __init__(
+        self, source: LayoutSource, tags: frozenset[str], trusted: Trusted, labels: frozenset[str] | None = None
+    ) -> None:
         self._source = source
+        self._labels = labels
         self._tags = tags
         self._trusted = trusted
         self.name = source.name
@@ -50,11 +53,27 @@ class LayoutReading:
         """All images, what is wrong with others, and that not all could be read."""
         try:
             for name, folder in sorted(self.folders.items()):
-                yield from _layout(self._source, name, folder, self._tags, self._trusted)
+                yield from self._layout(name, folder)
         except FlatdexError as error:
             self._failure = _failure(self._source, error)
         if self._failure:
             yield self._failure
+
+    def _layout(self, name: str, folder: Path) -> Iterator[Image | Skip]:
+        try:
+            index = _index(folder)
+        except (Malformed, Missing) as error:
+            yield Skip(self.name, name, folder.name, "not-a-layout", str(error))
+            return
+        for fault in index.faults:
+            yield Skip(self.name, name, folder.name, "malformed", f"an entry of index.json: {fault}")
+        contents = _Contents(name, folder, self._trusted)
+        done: set[tuple[str, str]] = set()
+        for descriptor in index.manifests:
+            tag = _tag(self._source, descriptor)
+            if tag in self._tags and (tag, descriptor.digest) not in done:
+                done.add((tag, descriptor.digest))
+                yield from walk.images(contents, Place(self.name, name, tag, labels=self._labels), descriptor)
 
 
 def _failure(source: LayoutSource, error: FlatdexError) -> Failure:
@@ -115,23 +134,6 @@ def repository_name(folder: str) -> str:
     return name if oci.is_repository(name) and "/" not in name else ""
 
 
-def _layout(
-    source: LayoutSource, name: str, folder: Path, tags: frozenset[str], trusted: Trusted
-) -> Iterator[Image | Skip]:
-    try:
-        index = _index(folder)
-    except (Malformed, Missing) as error:
-        yield Skip(source.name, name, folder.name, "not-a-layout", str(error))
-        return
-    for fault in index.faults:
-        yield Skip(source.name, name, folder.name, "malformed", f"an entry of index.json: {fault}")
-    contents = _Contents(name, folder, trusted)
-    for descriptor in index.manifests:
-        tag = _tag(source, descriptor)
-        if tag in tags:
-            yield from walk.images(contents, Place(source.name, name, tag), descriptor)
-
-
 def _index(folder: Path) -> ImageIndex:
     version = oci.parse_object(_start(folder, "oci-layout", _LARGEST_INDEX)).get("imageLayoutVersion")
     if version != "1.0.0":
@@ -156,6 +158,7 @@ class _Contents:
         self._repository = repository
         self._folder = folder
         self._trusted = trusted
+        self._checked: set[tuple[str, int]] = set()
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         return self._read(descriptor, walk.LARGEST_MANIFEST)
@@ -166,9 +169,11 @@ class _Contents:
     def files(self, manifest: Descriptor, content: Manifest) -> tuple[tuple[Descriptor, Path], ...]:
         """The manifest, its config and its layers, each checked. Raises Missing and Malformed."""
         for layer in content.layers:
-            if not self._trusted(self._repository, layer):
+            if (layer.digest, layer.size) not in self._checked and not self._trusted(self._repository, layer):
                 self._check(layer)
-        return tuple((blob, self._path(blob)) for blob in (manifest, content.config, *content.layers))
+            self._checked.add((layer.digest, layer.size))
+        blobs = {blob.digest: blob for blob in (*content.layers, content.config, manifest)}
+        return tuple((blob, self._path(blob)) for blob in reversed(blobs.values()))
 
     def _path(self, descriptor: Descriptor) -> Path:
         return self._folder / "blobs" / "sha256" / descriptor.hex

@@ -81,6 +81,11 @@ class Gate:
         with self._free:
             self._unanswered += 1
 
+    def relent(self) -> None:
+        """Forgets how many requests got no answer."""
+        with self._free:
+            self._unanswered = 0
+
     def refused(self) -> None:
         """A request was one too many, however often it was tried."""
         with self._free:
@@ -150,9 +155,9 @@ class Budget:
 
     def _note(self, now: float) -> None:
         with contextlib.suppress(OSError):  # a disk that is full must not stop a build that may need no room
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-            opened = os.open(self._file, flags, 0o644)
+            opened = os.open(self._file, flags, 0o600)
             try:
                 self._size += os.write(opened, f"{now:.3f}\n".encode("ascii"))
             finally:

@@ -89,8 +89,8 @@ class Packs:
     def _append(self, key: bytes, data: bytes, used: int) -> None:
         if self._own is None:
             file = self._folder / f"{time.time_ns()}-{secrets.token_hex(4)}.pack"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._own = self._packs[file] = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._own = self._packs[file] = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._end = 0
         record = _HEADER.pack(key, used, len(data)) + data
         try:

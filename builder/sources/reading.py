@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 from builder import oci
@@ -12,7 +13,7 @@ from builder.catalog import Failure, Image, Skip
 from builder.config import RegistrySource
 from builder.errors import SourceError
 from builder.oci import Descriptor, Manifest
-from builder.parallel import mapped
+from builder.parallel import mapped, threads
 from builder.sources import walk
 from builder.sources.cache import Cache, Tags
 from builder.sources.registry import Registry
@@ -34,7 +35,7 @@ class NotCachedError(Exception):
 class RegistryReading:
     """Reads `tags` of one registry source, of all its repositories or of those in `names`.
 
-    With `offline` it asks nobody and takes all from the cache.
+    With `offline` it asks nobody and takes all from the cache. Of images only `labels` are kept, where they are given.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class RegistryReading:
         *,
         offline: bool = False,
         names: list[str] | None = None,
+        labels: frozenset[str] | None = None,
     ) -> None:
         self._registry = registry
         self._source = source
@@ -55,7 +57,9 @@ class RegistryReading:
         self._progress = progress
         self._offline = offline
         self._names = names
-        self._known = cache.tags(source.registry)
+        self._labels = labels
+        self._name = f"{source.name} {source.registry}"
+        self._known = cache.tags(self._name)
         self._seen: dict[str, dict[str, Descriptor]] = {}
         self._skips: list[Skip] = []
         self._failures: dict[str, Failure] = {}
@@ -94,7 +98,7 @@ class RegistryReading:
     def _look_into_cache(self) -> None:
         names = sorted(filter(self._source.takes, self._known))
         if not names:
-            why = "nothing of it is in the cache, and nobody was asked (--offline)"
+            why = f"source {self._source.name}: nothing of it is in the cache, and nobody was asked (--offline)"
             self._failures[""] = Failure(self._source.name, "", "not-cached", why)
         for name in names:
             pointers = self._known[name].pointers
@@ -169,36 +173,39 @@ class RegistryReading:
     def _keep_tags(self, names: list[str]) -> None:
         """What could not be asked stays known as it was."""
         now = int(time.time())
-        asked = {
-            name: Tags(now, pointers)
-            for name, pointers in self._seen.items()
-            if pointers and name not in self._failures
-        }
+        asked = {name: Tags(now, pointers) for name, pointers in self._seen.items() if name not in self._failures}
         before = {name: self._known[name] for name in names if name in self._known and name in self._failures}
         if sys.exception() is not None:  # it was not to be read to its end
             before = {**self._known}
             asked = {
                 name: Tags(now, {**self._pointers(name).pointers, **tags.pointers}) for name, tags in asked.items()
             }
-        self._cache.keep_tags(self._source.registry, {**before, **asked})
+        self._cache.keep_tags(self._name, {**before, **asked})
 
     def items(self) -> Iterator[Item]:
         """The images behind what was seen, and what is wrong with others, in the order of repositories and tags."""
         places = [
-            (Place(self._source.name, name, tag, self._source.rank(name)), to)
+            (Place(self._source.name, name, tag, self._source.rank(name), self._labels), to)
             for name, tags in sorted(self._seen.items())
             for tag, to in sorted(tags.items())
         ]
-        found = {place: self._from_cache(place, to) for place, to in places}
-        missing = [(place, to) for place, to in places if found[place] is None]
-        show = self._progress(f"{self._source.name}: images")
-        fetched = mapped(self._source.access.connections, self._fetched, missing)
-        for number, ((place, _), items) in enumerate(zip(missing, fetched, strict=True), 1):
-            found[place] = items
-            show(number, len(missing))
+        self._registry.relent()
+        found: dict[Place, list[Item]] = {}
+        fetching: dict[Place, Future[list[Item]]] = {}
+        with threads(self._source.access.connections) as pool:
+            for place, to in places:
+                known = self._from_cache(place, to)
+                if known is None:
+                    fetching[place] = pool.submit(self._fetched, place, to)
+                else:
+                    found[place] = known
+            show = self._progress(f"{self._source.name}: images")
+            for number, (place, fetched) in enumerate(fetching.items(), 1):
+                found[place] = fetched.result()
+                show(number, len(fetching))
         for place, _ in places:
             if place.repository not in self._failures:
-                yield from found[place] or ()
+                yield from found[place]
         yield from self._skips
         yield from self.failures
 
@@ -207,14 +214,14 @@ class RegistryReading:
             return list(walk.images(_Contents(self._cache, place.repository), place, to))
         except NotCachedError as error:
             if self._offline:
-                why = f"{error} is not in the cache, and nobody was asked (--offline)"
+                where = f"source {self._source.name}: {place.repository}"
+                why = f"{where}: {error} is not in the cache, and nobody was asked (--offline)"
                 self._failures.setdefault(
                     place.repository, Failure(self._source.name, place.repository, "not-cached", why)
                 )
             return [] if self._offline else None
 
-    def _fetched(self, asked: tuple[Place, Descriptor]) -> list[Item]:
-        place, to = asked
+    def _fetched(self, place: Place, to: Descriptor) -> list[Item]:
         if place.repository in self._failures:
             return []
         try:

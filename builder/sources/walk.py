@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,9 +14,13 @@ from builder.catalog import Image, Skip
 from builder.oci import Descriptor, ImageIndex, Malformed, Manifest
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
-LARGEST_CONFIG = 16 * 1024 * 1024
+LARGEST_CONFIG = 4 * 1024 * 1024
+LARGEST_TAG = 64 * 1024 * 1024  # of manifests and configs behind one tag
+_LARGE = 256 * 1024  # bytes of JSON from which on only one is parsed at a time: hostile ones take 20 times their size
 _DEEPEST_INDEX = 3
 _MOST_MANIFESTS = 500
+
+_parsing = threading.Lock()
 
 
 class LeftOut(Exception):
@@ -54,32 +60,55 @@ class Place:
     repository: str
     tag: str
     rank: int = 0
+    labels: frozenset[str] | None = None
+    """The labels and annotations to keep; None: all."""
 
     def skip(self, reference: str, code: str, why: str) -> Skip:
         """A skip at this place."""
         return Skip(self.source, self.repository, reference, code, why)
 
 
+@dataclass
+class _Seen:
+    """What was seen behind one tag so far."""
+
+    digests: set[str] = field(default_factory=set)
+    size: int = 0
+
+    @property
+    def too_much(self) -> bool:
+        return len(self.digests) > _MOST_MANIFESTS or self.size > LARGEST_TAG
+
+    def add(self, descriptor: Descriptor) -> None:
+        """Raises LeftOut where this makes it too much."""
+        self.digests.add(descriptor.digest)
+        self.size += descriptor.size
+        if self.too_much:
+            most = f"{_MOST_MANIFESTS} manifests, or {LARGEST_TAG} bytes of them and their configs"
+            raise LeftOut("too-large", f"more than {most}, behind one tag; the others are left out")
+
+
 def images(
-    contents: Contents, place: Place, descriptor: Descriptor, seen: set[str] | None = None, depth: int = 0
+    contents: Contents, place: Place, descriptor: Descriptor, seen: _Seen | None = None, depth: int = 0
 ) -> Iterator[Image | Skip]:
     """The images at `descriptor`: itself, or all that it lists, each once."""
-    seen = set() if seen is None else seen
-    if descriptor.digest in seen or len(seen) > _MOST_MANIFESTS:
+    seen = seen or _Seen()
+    if descriptor.digest in seen.digests or seen.too_much:
         return
-    seen.add(descriptor.digest)
     try:
-        if len(seen) > _MOST_MANIFESTS:
-            raise LeftOut("too-large", f"more than {_MOST_MANIFESTS} manifests behind one tag; the others are left out")
+        seen.add(descriptor)
         if _is_attestation(descriptor):
             raise LeftOut("attestation", "an attestation, not an image")
         if descriptor.size > LARGEST_MANIFEST:
             raise LeftOut("too-large", f"a manifest of {descriptor.size} bytes; at most {LARGEST_MANIFEST} are read")
         data = _checked(contents.manifest(descriptor), descriptor)
-        manifest = oci.parse_manifest(data, descriptor.media_type)
+        with _one_at_a_time(data):
+            manifest = oci.parse_manifest(data, descriptor.media_type)
         if isinstance(manifest, Manifest):
-            yield _image(contents, place, descriptor, manifest)
+            yield _image(contents, place, descriptor, manifest, seen)
             return
+        if not manifest.manifests and not manifest.faults:
+            raise Malformed("an image index that lists nothing")
     except Malformed as error:
         yield place.skip(descriptor.digest, "malformed", str(error))
         return
@@ -90,7 +119,7 @@ def images(
 
 
 def _listed(
-    contents: Contents, place: Place, descriptor: Descriptor, index: ImageIndex, seen: set[str], depth: int
+    contents: Contents, place: Place, descriptor: Descriptor, index: ImageIndex, seen: _Seen, depth: int
 ) -> Iterator[Image | Skip]:
     if depth == _DEEPEST_INDEX:
         yield place.skip(descriptor.digest, "malformed", "image indexes within image indexes, too deep")
@@ -101,11 +130,14 @@ def _listed(
         yield from images(contents, place, inner, seen, depth + 1)
 
 
-def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: Manifest) -> Image:
+def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: Manifest, seen: _Seen) -> Image:
     if manifest.config.size > LARGEST_CONFIG:
         why = f"an image config of {manifest.config.size} bytes; at most {LARGEST_CONFIG} are read"
         raise LeftOut("too-large", why)
-    config = oci.parse_config(_checked(contents.config(manifest.config), manifest.config))
+    seen.add(manifest.config)
+    data = _checked(contents.config(manifest.config), manifest.config)
+    with _one_at_a_time(data):
+        config = oci.parse_config(data)
     if not config.os or not config.architecture:
         if flatpak.REF in config.labels or flatpak.REF in manifest.annotations:
             raise Malformed("the image config names no `os` or no `architecture`")
@@ -119,12 +151,23 @@ def _image(contents: Contents, place: Place, descriptor: Descriptor, manifest: M
         os=config.os,
         architecture=config.architecture,
         created=config.created,
-        labels=config.labels,
-        annotations=manifest.annotations,
+        labels=_kept(config.labels, place),
+        annotations=_kept(manifest.annotations, place),
         rank=place.rank,
         blobs=contents.files(descriptor, manifest),
         names_type=bool(manifest.media_type),
     )
+
+
+def _kept(metadata: Mapping[str, str], place: Place) -> Mapping[str, str]:
+    """Only what somebody will ask for: the rest may be megabytes, for each of thousands of images."""
+    if place.labels is None:
+        return metadata
+    return {key: text for key, text in metadata.items() if key in place.labels}
+
+
+def _one_at_a_time(data: bytes) -> AbstractContextManager[object]:
+    return _parsing if len(data) > _LARGE else nullcontext()
 
 
 def _media_type(manifest: Manifest, descriptor: Descriptor) -> str:
