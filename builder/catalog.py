@@ -164,9 +164,13 @@ def _fault(image: Image, index: Index) -> Skip | None:
     if missing and not image.kept:  # of what is kept only those labels are known that clients read
         return _skip(image, "label-missing", f"no label {missing[0]}, which the index {index.name} requires")
     try:
-        flatpak.parse_ref(image.ref)
+        ref = flatpak.parse_ref(image.ref)
     except Malformed as error:
         return _skip(image, "bad-ref", str(error))
+    expected = flatpak.OCI_ARCHITECTURES.get(ref.arch, image.architecture)
+    if image.architecture != expected:
+        why = f"{image.ref} in an image for {image.architecture!r:.40}: clients of both would get it wrong"
+        return _skip(image, "architecture-mismatch", why)
     if not metadata.get(flatpak.METADATA):
         return _skip(image, "no-metadata", f"no label {flatpak.METADATA}: clients would ignore the image")
     if flatpak.COMMIT_METADATA in metadata:

@@ -32,6 +32,9 @@ INDEX_LABELS = frozenset(
 )
 """All that a client reads from an index: the rest of an image's labels would only make the index larger."""
 
+OCI_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "arm": "arm"}
+"""What OCI calls Flatpak's architectures, where the names differ, or could."""
+
 TOKEN_NONE = "AAAAAABp"  # int32 0 as a GVariant in base64
 TOKEN_REQUIRED = "AQAAAABp"  # int32 1
 
@@ -62,6 +65,8 @@ def parse_ref(text: str) -> Ref:
     kind, identifier, arch, branch = parts
     if not _ID.fullmatch(identifier) or len(identifier) > _LONGEST_ID:
         raise Malformed(f"not an application or runtime id: {identifier[:120]!r}")
+    if max(map(len, parts)) > _LONGEST_ID:
+        raise Malformed(f"a part of the ref has more than {_LONGEST_ID} characters: {text[:120]!r}")
     if not _ARCH.fullmatch(arch):
         raise Malformed(f"not an architecture: {arch[:120]!r}")
     if not _BRANCH.fullmatch(branch):

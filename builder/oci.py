@@ -143,7 +143,7 @@ def parse_descriptor(value: object) -> Descriptor:
     digest, size = _text(value, "digest"), value.get("size")
     if not is_digest(digest):
         raise Malformed(f"not a sha256 digest: {digest[:80]!r}")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         raise Malformed(f"the size of {digest} is not a number of bytes")
     platform = value.get("platform")
     if not isinstance(platform, dict):

@@ -57,12 +57,16 @@ def show(built: Built, report: Report) -> None:
 
 def table(skips: Sequence[Skip]) -> Iterator[str]:
     """Skips as lines of a table: what, where, why."""
-    places = [f"{skip.source} {skip.repository} {skip.reference[:19]}" for skip in skips]
+    places = [_in_a_line(f"{skip.source} {skip.repository} {skip.reference[:19]}") for skip in skips]
     wide = min(max(map(len, places), default=0), 72)
     code = max((len(skip.code) for skip in skips), default=0)
     for skip, place in zip(skips, places, strict=True):
-        why = skip.why.replace("\n", "\\n")
-        yield f"skipped {skip.code:<{code}}  {place:<{wide}}  {why}"
+        yield f"skipped {skip.code:<{code}}  {place:<{wide}}  {_in_a_line(skip.why)}"
+
+
+def _in_a_line(text: str) -> str:
+    """Names and sentences of others must not look like lines of ours."""
+    return text.replace("\n", "\\n")
 
 
 def _stale_lines(stale: Iterable[Stale]) -> Iterator[str]:

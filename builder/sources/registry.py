@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import NoReturn
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from builder import oci
 from builder.config import RegistrySource, is_glob
@@ -14,6 +14,7 @@ from builder.errors import SourceError
 from builder.oci import Descriptor, Malformed
 from builder.report import counted, span
 from builder.sources import walk
+from builder.sources.auth import origin_of
 from builder.sources.cache import Cache
 from builder.sources.limits import Budget, RateUsedUp
 from builder.sources.transport import FetchError, Response, TooLargeError, Transport
@@ -33,7 +34,7 @@ _KINDS = {
         "It wants a login: `skopeo login` or `podman login` writes one where flatdex looks, `auth_file` names another.",
     ),
     HTTPStatus.FORBIDDEN: ("forbidden", "The login that flatdex uses, or a client without one, may not read this."),
-    HTTPStatus.NOT_FOUND: ("not-found", "Is the name in the configuration right?"),
+    HTTPStatus.NOT_FOUND: ("not-found", ""),
     HTTPStatus.TOO_MANY_REQUESTS: (
         "rate-limited",
         "It wants fewer requests: see `rate` and `connections`. What was read is kept, the next build goes on from it.",
@@ -65,6 +66,10 @@ class Registry:
             if status_of(error) != HTTPStatus.UNAUTHORIZED:  # what may be read is seen at what is to be read
                 raise
 
+    def relent(self) -> None:
+        """Asks again although there were no answers to other questions."""
+        self._transport.relent()
+
     def repositories(self) -> list[str]:
         """The names of the repositories to read, sorted; the catalog is asked only for a glob's sake."""
         patterns = self._source.repositories
@@ -89,7 +94,8 @@ class Registry:
         """The tags of a repository. Raises Missing if there is no such repository."""
         operation = f"list the tags of {repository}"
         try:
-            return list(self._listed(f"{repository}/tags/list", "tags", _scope(repository), operation))
+            listed = self._listed(f"{repository}/tags/list", "tags", _scope(repository), operation)
+            return [tag for tag in listed if oci.is_tag(tag)]
         except SourceError as error:
             if status_of(error) == HTTPStatus.NOT_FOUND:
                 raise Missing(f"there is no repository {repository}") from error
@@ -97,9 +103,11 @@ class Registry:
 
     def _listed(self, path: str, key: str, scope: str, operation: str, fix: str = "") -> Iterator[str]:
         url = f"{self._source.registry}/v2/{path}?n={_PAGE}"
-        origin = urlsplit(url)[:2]
+        origin = origin_of(url)
         listed = 0
-        for _ in range(_MOST_PAGES):
+        seen: set[str] = set()
+        while url not in seen:
+            seen.add(url)
             page = self._get(url, _LARGEST_PAGE, ("application/json",), operation, scope, fix)
             names = self._names(page, key, operation)
             listed += len(names)
@@ -109,9 +117,11 @@ class Registry:
             url = self._next_page(page, operation)
             if not url:
                 return
-            if urlsplit(url)[:2] != origin:
-                self._reject(operation, f"its next page is at another place: {url.partition('?')[0]}")
-        self._reject(operation, f"more than {_MOST_PAGES} pages")
+            if origin_of(url) != origin:
+                self._reject(operation, f"its next page is at another place: {url.partition('?')[0]:.200}")
+            if len(seen) >= _MOST_PAGES:
+                self._reject(operation, f"more than {_MOST_PAGES} pages")
+        self._reject(operation, "its pages lead round in a circle")
 
     def _next_page(self, page: Response, operation: str) -> str:
         following = _following(page.headers.get("Link", ""))
@@ -124,12 +134,12 @@ class Registry:
         try:
             answer = oci.parse_object(page.body)
         except Malformed as error:
-            self._reject(operation, f"GET {page.url.partition('?')[0]}: {error}")
+            self._reject(operation, f"GET {page.url.partition('?')[0]:.200}: {error}")
         names = answer.get(key)
         if names is None and key in answer:  # docker-registry says null when the last tag is gone
             return []
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            self._reject(operation, f"GET {page.url.partition('?')[0]}: `{key}` is not a list of names")
+            self._reject(operation, f"GET {page.url.partition('?')[0]:.200}: `{key}` is not a list of names")
         return names
 
     def _reject(self, operation: str, why: str) -> NoReturn:
@@ -220,7 +230,7 @@ class Registry:
             return self._transport.get(url, limit, accept, scope=scope, etag=etag, head=head)
         except FetchError as error:
             code, usual = _ELSEWHERE if error.elsewhere else _kind(error.status)
-            best = fix if fix and error.status in _NO_LIST else usual
+            best = f"{fix} {usual}".rstrip() if fix and error.status in _NO_LIST and not error.elsewhere else usual
             raise SourceError(self._source.name, operation, str(error), best, code) from error
 
 

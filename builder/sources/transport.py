@@ -38,6 +38,7 @@ _AGAIN = (408, 429, 500, 502, 503, 504)
 _RETRIES = 3
 _BACKOFF = 0.3  # seconds before the second try, doubled for each further one
 _LONGEST_WAIT = 30.0  # seconds that a Retry-After may ask for; who wants more is left alone
+_MOST_WAYS = 8
 _LARGEST_ERROR = 16 * 1024
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~:@%+,;=&?-]*")
 
@@ -46,7 +47,7 @@ class FetchError(Exception):
     """A URL could not be read; `status` is that of the answer, None if there was none."""
 
     def __init__(self, url: str, why: str, status: int | None = None, method: str = "GET") -> None:
-        super().__init__(f"{method} {url}: {why}")
+        super().__init__(f"{method} {url:.300}: {why:.500}")
         self.url = url
         self.why = why
         self.status = status
@@ -59,6 +60,10 @@ class FetchError(Exception):
 
 class TooLargeError(FetchError):
     """The answer has more bytes than were asked for."""
+
+
+class _SlowError(FetchError):
+    """The answer did not come to its end in time; it would not the next time."""
 
 
 class _CutError(FetchError):
@@ -112,7 +117,7 @@ class Transport:
         self._session.mount("http://", Adapter(connections, self._watch, peers))
         self._session.mount("https://", Adapter(connections, self._watch, peers, tls.context(False)))
         if tls.certificates and self._home:
-            self._session.mount(self._home, Adapter(connections, self._watch, peers, tls.context(True)))
+            self._session.mount(f"{self._home}/", Adapter(connections, self._watch, peers, tls.context(True)))
 
     def __enter__(self) -> Transport:
         return self
@@ -154,6 +159,11 @@ class Transport:
                     time.sleep(pause)
         raise AssertionError("the last try either returns or raises")
 
+    def relent(self) -> None:
+        """Asks hosts again that gave no answer so far: what is asked from here on may be what they have answers to."""
+        for gate in self._gates.values():
+            gate.relent()
+
     def _gate(self, origin: str) -> Gate:
         return self._gates.get(origin) or self._gates.setdefault(origin, Gate(self._connections))
 
@@ -166,27 +176,31 @@ class Transport:
         with gate:
             self._watch.begin(deadline)
             try:
-                response = self._followed(request, gate, deadline)
+                response = self._followed(request, deadline)
             except (requests.RequestException, HTTPError, HTTPException, OSError, ForbiddenPeerError) as error:
                 self._explain(request, error, deadline)
+            except FetchError as error:
+                if error.status is not None:
+                    gate.answered(well=not error.again)
+                raise
             finally:
                 self._watch.end()
+        gate.answered()
         return response
 
     def _explain(self, request: _Request, error: Exception, deadline: float) -> NoReturn:
         if time.monotonic() > deadline:
             why = f"no whole answer in {_LONGEST_REQUEST:.0f} seconds"
-            raise FetchError(request.url, why, None, request.method) from error
+            raise _SlowError(request.url, why, None, request.method) from error
         if isinstance(error, ForbiddenPeerError | requests.RequestException):  # no other try would do better
-            raise FetchError(request.url, str(error), None, request.method) from error
+            raise FetchError(request.url, _cause(error), None, request.method) from error
         raise _CutError(request.url, _cause(error), request.method) from error
 
-    def _followed(self, request: _Request, gate: Gate, deadline: float) -> Response:
+    def _followed(self, request: _Request, deadline: float) -> Response:
         """The answer after redirects, each to a place where it may lead."""
         place = request.url
         for _ in range(_REDIRECTS + 1):
             with contextlib.closing(self._authorized(request, place)) as answer:
-                gate.answered(well=answer.status < 400)
                 if answer.status in _REDIRECTING and "Location" in answer.headers:
                     place = _next_place(request, place, answer.headers["Location"])
                 elif answer.status == HTTPStatus.OK or (answer.status == 304 and "If-None-Match" in request.headers):
@@ -211,6 +225,8 @@ class Transport:
                     answer = self._send(request.method, place, _with(request.headers, sent))
             return answer
         except RefusedError as error:
+            if error.again:
+                raise _CutError(request.url, str(error), request.method) from error
             raise FetchError(request.url, str(error), error.status, request.method) from error
         except BadAuthFileError as error:
             raise FetchError(request.url, str(error), HTTPStatus.UNAUTHORIZED, request.method) from error
@@ -218,14 +234,21 @@ class Transport:
     def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
         """Asks a token service; its redirects are not followed, since the login would have to go along."""
         if self._home.startswith("https:") and not url.startswith("https:"):
-            raise RefusedError(f"the token service {url.partition('?')[0]:.200} is not reached by https")
+            why = f"the token service {url.partition('?')[0]:.200} is not reached by https"
+            raise RefusedError(why, HTTPStatus.UNAUTHORIZED)
         request = _Request(method, url, {"User-Agent": AGENT, **headers}, _LARGEST_ERROR * 16, "")
-        with contextlib.closing(self._send(method, url, request.headers, body)) as answer:
-            deadline = time.monotonic() + _READ
-            if answer.status != HTTPStatus.OK:
-                _drain(answer)
-                return answer.status, b""
-            return answer.status, _body(request, answer, deadline)
+        place = f"the token service {url.partition('?')[0]:.200}"
+        try:
+            with contextlib.closing(self._send(method, url, request.headers, body)) as answer:
+                deadline = time.monotonic() + _READ
+                if answer.status != HTTPStatus.OK:
+                    _drain(answer)
+                    return answer.status, b""
+                return answer.status, _body(request, answer, deadline)
+        except TooLargeError as error:
+            raise RefusedError(f"{place} answered more than {request.limit} bytes", HTTPStatus.OK) from error
+        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
+            raise RefusedError(f"{place}: {_cause(error)}", again=True) from error
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> BaseHTTPResponse:
         """One request as it is. It goes past Session.send, which would read a redirect's body, however large it is,
@@ -255,22 +278,30 @@ class Transport:
         """The pool that requests would use, with proxies and authorities as the environment has them."""
         request = requests.Request("GET", f"{origin}/").prepare()
         settings = self._session.merge_environment_settings(origin, {}, None, None, None)
-        adapter = self._session.get_adapter(f"{origin}/")
+        adapter = self._session.get_adapter(f"{origin_of(origin) or origin}/")
         if not isinstance(adapter, Adapter):
             raise requests.exceptions.InvalidSchema(f"No connection adapters were found for {origin}")
         pool = adapter.get_connection_with_tls_context(
             request, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
         )
         whole = adapter.request_url(request, settings["proxies"]).startswith(("http:", "https:"))
+        if len(self._ways) >= _MOST_WAYS:  # redirects may lead to ever other hosts
+            self._ways.clear()
         return self._ways.setdefault(origin, _Way(pool, whole))
 
     def _failure(self, request: _Request, place: str, answer: BaseHTTPResponse) -> FetchError:
         elsewhere = origin_of(place) != origin_of(request.url)
-        why = f"redirected to {origin_of(place)}, which " if elsewhere else ""
-        error = FetchError(request.url, why + _status_text(answer.status), answer.status, request.method)
+        why = f"redirected to {origin_of(place):.200}, which " if elsewhere else ""
+        why += _status_text(answer.status)
+        if not elsewhere and self._authorizer and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            why += self._authorizer.asker(request.scope)
+        error = FetchError(request.url, why, answer.status, request.method)
         error.elsewhere = elsewhere
         error.pause = _retry_after(answer.headers.get("Retry-After", ""))
-        _drain(answer)
+        if answer.status < HTTPStatus.OK:  # another answer will follow, which must be nobody else's
+            answer.close()
+        else:
+            _drain(answer)
         return error
 
 
@@ -310,15 +341,16 @@ def _pause(error: FetchError, tried: int, left: float) -> float | None:
 
 def _note_end(error: FetchError, gate: Gate) -> None:
     """Tells the gate of a request that failed for good."""
-    if isinstance(error, _CutError):
+    if isinstance(error, _CutError | _SlowError):
         gate.unanswered()
-    elif error.status == HTTPStatus.TOO_MANY_REQUESTS:
+    elif error.status == HTTPStatus.TOO_MANY_REQUESTS or error.pause is not None:
         gate.refused()
 
 
 def _retry_after(text: str) -> float | None:
     """Seconds, from a number of them or a date."""
-    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+    text = text.strip(" \t")
+    if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
@@ -327,6 +359,9 @@ def _retry_after(text: str) -> float | None:
 
 
 def _body(request: _Request, answer: BaseHTTPResponse, deadline: float) -> bytes:
+    """All of the body. One whose end is only told by the end of the connection may be a part, and so is refused."""
+    if request.method != "HEAD" and answer.status == HTTPStatus.OK and not _has_length(answer):
+        raise _CutError(request.url, "an answer without a length: it may have been cut", request.method)
     parts: list[bytes] = []
     size = 0
     started = time.monotonic()
@@ -337,9 +372,15 @@ def _body(request: _Request, answer: BaseHTTPResponse, deadline: float) -> bytes
             raise TooLargeError(request.url, f"the answer has more than {request.limit} bytes")
         now = time.monotonic()
         if now > deadline or (now - started > _PATIENCE and size < _SLOWEST * (now - started)):
-            raise FetchError(request.url, f"only {size} bytes came in {now - started:.0f} seconds")
+            raise _SlowError(request.url, f"only {size} bytes came in {now - started:.0f} seconds")
         parts.append(part)
+    if time.monotonic() > deadline:  # then the end may be that of the connection, by our own watch
+        raise _SlowError(request.url, f"only {size} bytes came in {_LONGEST_REQUEST:.0f} seconds")
     return b"".join(parts)
+
+
+def _has_length(answer: BaseHTTPResponse) -> bool:
+    return "Content-Length" in answer.headers or "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
 
 
 def _drain(answer: BaseHTTPResponse) -> None:
@@ -371,6 +412,8 @@ def _cause(error: Exception) -> str:
         ("RECORD_LAYER_FAILURE", "it does not speak TLS: is it http:// instead of https://?"),
         ("CERTIFICATE_VERIFY_FAILED", "the TLS certificate is not trusted: `ca` of the source can name its authority"),
         ("CERTIFICATE_REQUIRED", "it wants a client certificate: `cert` of the source can name one"),
+        ("ALERT_BAD_CERTIFICATE", "it wants a client certificate, or another one: `cert` of the source can name one"),
+        ("ALERT_UNKNOWN_CA", "it wants another client certificate: `cert` of the source can name one"),
         ("HANDSHAKE_FAILURE", "the TLS handshake failed: perhaps it wants a client certificate (`cert`)"),
         ("timed out", "no answer in time"),
         ("Connection aborted", "the connection was cut"),

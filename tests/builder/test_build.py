@@ -326,7 +326,7 @@ def test_layouts_that_no_index_takes_need_not_be_there(tmp_path: Path) -> None:
 def test_the_older_form_gives_its_own_files(tmp_path: Path) -> None:
     blobs = Blobs()
     latest = blobs.image(flatpak_labels(**{ICON: icon_uri()}))
-    other = blobs.image(flatpak_labels(ref_of("Other"), **{ICON: icon_uri()}), architecture="arm64")
+    other = blobs.image(flatpak_labels(ref_of("Other", "aarch64"), **{ICON: icon_uri()}), architecture="arm64")
     tags = {"hello": {"latest": latest}, "other": {"latest": other, "testing": other}}
     with scripted(as_registry(blobs, tags)) as server:
         file = write(tmp_path, OLD.replace("http://127.0.0.1:5000", server.url), "config.yaml")

@@ -127,8 +127,19 @@ def test_one_image_under_two_tags_is_one_image() -> None:
 
 
 def test_other_branches_and_architectures_are_other_refs() -> None:
-    refs = [ref_of(), ref_of(branch="beta"), ref_of(arch="aarch64"), ref_of(kind="runtime")]
-    assert sorted(each.ref for each in chosen(*map(image, refs)).images) == sorted(refs)
+    refs = [ref_of(), ref_of(branch="beta"), ref_of(kind="runtime")]
+    other = image(ref_of(arch="aarch64"), architecture="arm64")
+    assert sorted(each.ref for each in chosen(*map(image, refs), other).images) == sorted([*refs, other.ref])
+
+
+@pytest.mark.parametrize(("arch", "architecture"), [("x86_64", "arm64"), ("aarch64", "amd64"), ("i386", "amd64")])
+def test_an_image_for_another_architecture_than_its_ref_s_is_left_out(arch: str, architecture: str) -> None:
+    catalog = chosen(image(ref_of(arch=arch), architecture=architecture))
+    assert (catalog.images, [skip.code for skip in catalog.skips]) == ((), ["architecture-mismatch"])
+
+
+def test_an_architecture_that_has_one_name_everywhere_is_its_own() -> None:
+    assert len(chosen(image(ref_of(arch="riscv64"), architecture="riscv64")).images) == 1
 
 
 def test_images_come_in_the_order_of_repository_ref_and_digest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
 import re
 import secrets
@@ -302,7 +303,8 @@ def test_a_registry_without_a_catalog_says_what_to_do(status: int) -> None:
     failed = failure(as_registry(*good(), {"_catalog": Answer(b"{}", status)}))
     assert failed_to_list_repositories(failed)
     fix = "If this registry has no catalog, list its repositories by name: `repositories: [NAME, ..]`."
-    assert failed.why.endswith(f"\n  {fix}")
+    assert f"\n  {fix}" in failed.why
+    assert ("It wants a login" in failed.why) == (status == 401)
 
 
 def test_without_a_glob_the_catalog_is_not_asked() -> None:
@@ -418,10 +420,23 @@ def test_a_next_page_that_is_no_url_is_a_failure() -> None:
 
 def test_pages_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_PAGES", 5)
-    with scripted(paged('</v2/_catalog?n=1>; rel="next"')) as server:
+    number = itertools.count()
+
+    def endless(path: str) -> Answer:
+        headers = {"Link": f'</v2/_catalog?last={next(number)}>; rel="next"'}
+        return Answer(b'{"repositories":["a"]}', headers=headers)
+
+    with scripted(endless) as server:
         with pytest.raises(SourceError, match="more than 5 pages"):
             repositories(source_of(server.url))
         assert len(server.asked) == 5
+
+
+def test_pages_that_lead_round_in_a_circle_are_an_error() -> None:
+    with scripted(paged('</v2/_catalog?n=1>; rel="next"')) as server:
+        with pytest.raises(SourceError, match="circle"):
+            repositories(source_of(server.url))
+        assert len(server.asked) == 2
 
 
 # Lies about images
