@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from builder.config import CONNECTIONS
 from builder.sources.auth import Authorizer, RefusedError, origin_of
@@ -41,6 +41,8 @@ _LONGEST_WAIT = 30.0  # seconds that a Retry-After may ask for; who wants more i
 _MOST_WAYS = 8
 _LARGEST_ERROR = 16 * 1024
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~:@%+,;=&?-]*")
+_HOPELESS = (ForbiddenPeerError, LocationValueError, requests.RequestException)
+"""Errors of which no other try would make answers."""
 
 
 class FetchError(Exception):
@@ -192,7 +194,7 @@ class Transport:
         if time.monotonic() > deadline:
             why = f"no whole answer in {_LONGEST_REQUEST:.0f} seconds"
             raise _SlowError(request.url, why, None, request.method) from error
-        if isinstance(error, ForbiddenPeerError | requests.RequestException):  # no other try would do better
+        if isinstance(error, _HOPELESS):
             raise FetchError(request.url, _cause(error), None, request.method) from error
         raise _CutError(request.url, _cause(error), request.method) from error
 
@@ -248,7 +250,8 @@ class Transport:
         except TooLargeError as error:
             raise RefusedError(f"{place} answered more than {request.limit} bytes", HTTPStatus.OK) from error
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
-            raise RefusedError(f"{place}: {_cause(error)}", again=True) from error
+            again = not isinstance(error, _HOPELESS)
+            raise RefusedError(f"{place}: {_cause(error)}", again=again) from error
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> BaseHTTPResponse:
         """One request as it is. It goes past Session.send, which would read a redirect's body, however large it is,
