@@ -52,9 +52,8 @@ def with_token(metadata: dict[str, str], token: Token) -> dict[str, str]:
     return {**metadata, flatpak.TOKEN_TYPE: value}
 
 
-def entry(image: Image, form: Form, metadata: Mapping[str, str], up: str = "") -> bytes:
+def entry(image: Image, form: Form, metadata: Mapping[str, str]) -> bytes:
     """An image as it stands in an index; `metadata` is what the index is to carry of it."""
-    metadata = {key: _raised(value, up) if key in flatpak.ICONS else value for key, value in metadata.items()}
     own = {key: value for key, value in metadata.items() if key in image.annotations}
     annotations: Mapping[Form, Mapping[str, str]] = {Form.LABELS: {}, Form.ANNOTATIONS: metadata, Form.BOTH: own}
     value = {
@@ -67,6 +66,17 @@ def entry(image: Image, form: Form, metadata: Mapping[str, str], up: str = "") -
         "Annotations": annotations[form],
     }
     return _json(value)
+
+
+def raised(entry: bytes, up: str) -> bytes:
+    """The entry for an index that lies deeper: `up` is put before the relative URLs of its icons.
+
+    Within a text all quotes are escaped, so what looks like a key and the start of its value is nothing else.
+    """
+    for label in flatpak.ICONS:
+        start = f'"{label}":"'
+        entry = entry.replace(f"{start}../".encode(), f"{start}{up}../".encode())
+    return entry
 
 
 def _raised(url: str, up: str) -> str:

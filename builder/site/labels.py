@@ -22,7 +22,7 @@ class Labels:
         self._icons: dict[str, InMemory | str] = {}
         self._appdata: dict[str, str] = {}
         self._known: dict[_Key, Mapping[str, str]] = {}
-        self._entries: dict[tuple[_Key, frozenset[str], Form, str], bytes] = {}
+        self._entries: dict[tuple[_Key, frozenset[str], Form], bytes] = {}
         self.files: dict[str, Content] = {}
         self.skips: set[Skip] = set()
 
@@ -32,10 +32,10 @@ class Labels:
         if key not in self._known:
             metadata = index.with_token(index.slim(image.metadata), self._config.source(image.source).token)
             self._known[key] = dict(self._checked(image, metadata, of.extract_icons))
-        place = (key, image.tags, form, up)
+        place = (key, image.tags, form)
         if place not in self._entries:
-            self._entries[place] = index.entry(image, form, self._known[key], up)
-        return self._entries[place]
+            self._entries[place] = index.entry(image, form, self._known[key])
+        return index.raised(self._entries[place], up) if up else self._entries[place]
 
     def _checked(self, image: Image, metadata: Mapping[str, str], extract: bool) -> Iterator[tuple[str, str]]:
         for key, value in metadata.items():

@@ -42,7 +42,7 @@ class Cache:
         self.root = root
         self._trusted = trusted
         _make_private(root)
-        self._blobs = Packs(root / "blobs")
+        self._packs: Packs | None = None
         self._fetching: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -54,6 +54,14 @@ class Cache:
     ) -> None:
         if isinstance(error, Exception | None):  # after Ctrl-C threads may still be at work
             self._blobs.close()
+
+    @property
+    def _blobs(self) -> Packs:
+        """Opened when they are needed first: a build that finds nothing changed needs none."""
+        if self._packs is None:
+            with self._lock:
+                self._packs = self._packs or Packs(self.root / "blobs")
+        return self._packs
 
     def blob(self, digest: str) -> bytes | None:
         """The bytes with this digest, if they are here and whole."""

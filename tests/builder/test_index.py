@@ -25,7 +25,7 @@ def rendered(registry: str, images: Iterable[Image], form: Form, up: str = "") -
     """An index with all metadata as it is when nothing is done about icons and appdata."""
 
     def entry(of: Image) -> bytes:
-        return index.entry(of, form, index.slim(of.metadata), up)
+        return index.raised(index.entry(of, form, index.slim(of.metadata)), up)
 
     return b"".join(index.render(registry, images, entry, up).parts)
 
@@ -208,3 +208,17 @@ def test_the_check_finds_labels_that_are_no_strings_and_refs_given_twice() -> No
 
 def test_catalogs_without_images_have_empty_choices() -> None:
     assert choose(Catalog(), ALL) == Catalog()
+
+
+@given(st.text(alphabet='"\\:./abc', max_size=40))
+def test_only_icons_are_raised_whatever_a_text_looks_like(text: str) -> None:
+    icon = "org.freedesktop.appstream.icon-64"
+    look_alike = f'"{icon}":"../x {text} \\"{icon}\\":\\"../'
+    one = image(labels=flatpak_labels(**{icon: "../icons/a.png", flatpak.APPDATA: look_alike}))
+    for form in Form:
+        plain = json.loads(index.entry(one, form, index.slim(one.metadata)))
+        raised = json.loads(index.raised(index.entry(one, form, index.slim(one.metadata)), "../"))
+        key = "Annotations" if form is Form.ANNOTATIONS else "Labels"
+        assert raised[key].pop(icon) == "../../icons/a.png"
+        plain[key].pop(icon)
+        assert raised == plain
