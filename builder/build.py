@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import templates
-from builder import catalog, description, lastgood, shrink, snapshot, stale
-from builder.advice import Advice, advice
-from builder.catalog import Catalog, Failure, Skip
+from builder import catalog, lastgood, notes, shrink, snapshot, stale
+from builder.advice import advice
+from builder.catalog import Catalog
 from builder.compress import Segments
 from builder.config import Config, LayoutSource, RegistrySource, Source
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
+from builder.outcome import Built
 from builder.report import Report
 from builder.site.tree import Site, site
 from builder.sources import access
@@ -30,9 +29,6 @@ from builder.sources.reading import RegistryReading
 from builder.stale import Stale
 from builder.store import Store
 
-_BUILT = "built"
-_STALE = "stale"
-
 
 @dataclass(frozen=True)
 class How:
@@ -41,24 +37,6 @@ class How:
     full: bool = False
     offline: bool = False
     allow_shrink: bool = False
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a build came to: the snapshot, whether it is new, its refs, and all that an admin may want to know."""
-
-    snapshot: str
-    changed: bool
-    indexes: int
-    refs: tuple[str, ...]
-    skips: tuple[Skip, ...] = ()
-    stale: tuple[Stale, ...] = ()
-    advice: tuple[Advice, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        """Whether there is nothing that an admin should act on."""
-        return not self.stale and not any(skip.act for skip in self.skips)
 
 
 Reading = RegistryReading | LayoutReading
@@ -72,8 +50,8 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
     with ExitStack() as opened:
         kept = opened.enter_context(Cache(store.cache, trusted=not how.full))
         readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
-        inputs = _inputs(config, [reading.look() for reading in readings])
-        if inputs and previous and (built := _built_before(kept, previous, inputs)):
+        inputs = notes.inputs_of(config, [reading.look() for reading in readings])
+        if inputs and previous and (built := notes.built_before(kept, previous, inputs)):
             return built
         _refuse_twin_layouts(readings)
         found = catalog.collected(item for reading in readings for item in reading.items())
@@ -87,7 +65,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         written = snapshot.write(store, made, config, now, marked, told, how.full)
         built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
         segments.keep()
-        _remember(kept, built, inputs)
+        notes.remember(kept, built, inputs)
         return built
 
 
@@ -131,51 +109,6 @@ def _size(file: Path) -> int | None:
         return None
 
 
-def _inputs(config: Config, states: Sequence[str]) -> str:
-    """A hash of all that a site is made of: equal inputs give equal sites. Empty if not all is known."""
-    if not all(states):
-        return ""
-    return hashlib.sha256("\0".join((_program(), repr(config), *states)).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-@cache
-def _program() -> str:
-    """A hash of the program itself: another version may make another site of the same images."""
-    folders = (Path(__file__).parent, Path(str(templates.__file__)).parent)
-    files = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _built_before(kept: Cache, previous: Snapshot, inputs: str) -> Built | None:
-    """The newest snapshot, if it was made of the same inputs: then there is nothing to do."""
-    note = kept.note(_BUILT)
-    if note.get("inputs") != inputs or note.get("snapshot") != previous.id:
-        return None
-    try:
-        skips = tuple(Skip(**skip) for skip in note["skips"])
-        told = tuple(Advice(**each) for each in note["advice"])
-        indexes = int(note["indexes"])
-    except (TypeError, KeyError, ValueError):  # another version's
-        return None
-    refs = tuple(sorted({image["ref"] for image in previous.document["images"]}))
-    return Built(previous.id, False, indexes, refs, skips, (), told)
-
-
-def _remember(kept: Cache, built: Built, inputs: str) -> None:
-    kept.keep_note(_STALE, {"since": {stale.key(each): each.since for each in built.stale}})
-    lasting = inputs and all(skip.lasting for skip in built.skips) and not built.stale
-    note = {
-        "inputs": inputs,
-        "snapshot": built.snapshot,
-        "indexes": built.indexes,
-        "skips": [asdict(skip) for skip in built.skips],
-        "advice": [asdict(each) for each in built.advice],
-    }
-    kept.keep_note(_BUILT, note if lasting else {})
-    if not built.stale:  # what could not be read now needs its blobs later
-        kept.tidy()
-
-
 def _refs(made: Site) -> tuple[str, ...]:
     return tuple(sorted({image.ref for images in made.images.values() for image in images}))
 
@@ -189,7 +122,7 @@ def _with_kept(
     if previous is None:
         _refuse_half(found)
     last_good = cache(partial(lastgood.images, previous)) if previous else _nothing
-    return stale.with_kept(config, found, last_good, _since(kept, previous), now)
+    return stale.with_kept(config, found, last_good, notes.failing_since(kept, previous), now)
 
 
 def _nothing(source: Source) -> tuple[catalog.Image, ...]:
@@ -201,17 +134,6 @@ def _refuse_half(found: Catalog) -> None:
     for failure in found.failures:
         if not failure.repository or failure.source not in read:
             raise FlatdexError(failure.why)
-
-
-def _since(kept: Cache, previous: Snapshot | None) -> dict[str, int]:
-    """When each failure was first seen: a note knows, or, if it was lost, the snapshot."""
-    noted = kept.note(_STALE, always=True).get("since")
-    if isinstance(noted, dict):
-        return {key: since for key, since in noted.items() if type(since) is int}
-    return {
-        stale.key(Failure(each["source"], each["repository"], "", "")): description.timestamp(each["since"])
-        for each in (previous.document.get("stale", ()) if previous else ())
-    }
 
 
 def _refuse_loss(config: Config, previous: Snapshot, made: Site, marked: tuple[Stale, ...]) -> None:

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from builder.advice import Advice
-from builder.build import Built
 from builder.catalog import Skip
 from builder.description import time_text
 from builder.report import Report, counted
 from builder.stale import Stale
 
 _MOST_ALIKE = 5
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build came to: the snapshot, whether it is new, its refs, and all that an admin may want to know."""
+
+    snapshot: str
+    changed: bool
+    indexes: int
+    refs: tuple[str, ...]
+    skips: tuple[Skip, ...] = ()
+    stale: tuple[Stale, ...] = ()
+    advice: tuple[Advice, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is nothing that an admin should act on."""
+        return not self.stale and not any(skip.act for skip in self.skips)
 
 
 def as_json(built: Built) -> dict[str, object]:

@@ -7,7 +7,8 @@ from urllib.parse import urljoin
 
 from builder.description import DESCRIPTION, is_id
 from builder.errors import FlatdexError
-from builder.sources.transport import FetchError, Transport
+from builder.sources.answers import FetchError
+from builder.sources.transport import Transport
 
 _LARGEST_DESCRIPTION = 256 * 1024 * 1024
 

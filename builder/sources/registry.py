@@ -14,10 +14,11 @@ from builder.errors import SourceError
 from builder.oci import Descriptor, Malformed
 from builder.report import counted, span
 from builder.sources import walk
+from builder.sources.answers import FetchError, Response, TooLargeError
 from builder.sources.auth import origin_of
 from builder.sources.cache import Cache
 from builder.sources.limits import Budget, RateUsedUp
-from builder.sources.transport import FetchError, Response, TooLargeError, Transport
+from builder.sources.transport import Transport
 from builder.sources.walk import LeftOut, Missing
 
 _PAGE = 1000  # the most that registries grant

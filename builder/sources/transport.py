@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException
 from types import TracebackType
@@ -20,6 +19,19 @@ from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from builder.config import CONNECTIONS
+from builder.sources.answers import (
+    CutError,
+    FetchError,
+    Request,
+    Response,
+    SlowError,
+    TooLargeError,
+    body_of,
+    cause_of,
+    drain,
+    retry_after,
+    status_text,
+)
 from builder.sources.auth import Authorizer, RefusedError, origin_of
 from builder.sources.connection import Adapter, ForbiddenPeerError, Peers, Watch
 from builder.sources.credentials import BadAuthFileError
@@ -28,62 +40,17 @@ from builder.sources.tls import Tls
 
 AGENT = "flatdex"
 _CONNECT, _READ = 10.0, 30.0  # seconds
-_CHUNK = 256 * 1024
 _LONGEST_REQUEST = 120.0  # seconds, from its start to its last byte, all tries and pauses included
-_SLOWEST = 1024  # bytes a second, on an average of at least:
-_PATIENCE = 10.0  # seconds
 _REDIRECTS = 5
 _REDIRECTING = (301, 302, 303, 307, 308)
-_AGAIN = (408, 429, 500, 502, 503, 504)
 _RETRIES = 3
 _BACKOFF = 0.3  # seconds before the second try, doubled for each further one
 _LONGEST_WAIT = 30.0  # seconds that a Retry-After may ask for; who wants more is left alone
 _MOST_WAYS = 8
-_LARGEST_ERROR = 16 * 1024
+_LARGEST_TOKEN = 256 * 1024
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~:@%+,;=&?-]*")
 _HOPELESS = (ForbiddenPeerError, LocationValueError, requests.RequestException)
 """Errors of which no other try would make answers."""
-
-
-class FetchError(Exception):
-    """A URL could not be read; `status` is that of the answer, None if there was none."""
-
-    def __init__(self, url: str, why: str, status: int | None = None, method: str = "GET") -> None:
-        super().__init__(f"{method} {url:.300}: {why:.500}")
-        self.url = url
-        self.why = why
-        self.status = status
-        self.again = status in _AGAIN
-        self.pause: float | None = None
-        """How many seconds the server asked to wait, if it did."""
-        self.elsewhere = False
-        """Whether another server said so, to which this one had redirected: what is missing there is not gone here."""
-
-
-class TooLargeError(FetchError):
-    """The answer has more bytes than were asked for."""
-
-
-class _SlowError(FetchError):
-    """The answer did not come to its end in time; it would not the next time."""
-
-
-class _CutError(FetchError):
-    """No answer, or not all of it: another try may do better."""
-
-    def __init__(self, url: str, why: str, method: str) -> None:
-        super().__init__(url, why, None, method)
-        self.again = True
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer, read to its end: `headers` by name in any case."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -144,7 +111,7 @@ class Transport:
             headers["Accept"] = ", ".join(accept)
         if etag:
             headers["If-None-Match"] = f'"{etag}"'
-        request = _Request("HEAD" if head else "GET", url, headers, limit, scope)
+        request = Request("HEAD" if head else "GET", url, headers, limit, scope)
         gate = self._gate(origin_of(url))
         deadline = time.monotonic() + _LONGEST_REQUEST
         for tried in range(_RETRIES + 1):
@@ -169,7 +136,7 @@ class Transport:
     def _gate(self, origin: str) -> Gate:
         return self._gates.get(origin) or self._gates.setdefault(origin, Gate(self._connections))
 
-    def _try(self, request: _Request, gate: Gate, deadline: float) -> Response:
+    def _try(self, request: Request, gate: Gate, deadline: float) -> Response:
         if gate.deserted:
             raise FetchError(request.url, "not asked: nobody answers there", None, request.method)
         if gate.exhausted:
@@ -190,15 +157,15 @@ class Transport:
         gate.answered()
         return response
 
-    def _explain(self, request: _Request, error: Exception, deadline: float) -> NoReturn:
+    def _explain(self, request: Request, error: Exception, deadline: float) -> NoReturn:
         if time.monotonic() > deadline:
             why = f"no whole answer in {_LONGEST_REQUEST:.0f} seconds"
-            raise _SlowError(request.url, why, None, request.method) from error
+            raise SlowError(request.url, why, None, request.method) from error
         if isinstance(error, _HOPELESS):
-            raise FetchError(request.url, _cause(error), None, request.method) from error
-        raise _CutError(request.url, _cause(error), request.method) from error
+            raise FetchError(request.url, cause_of(error), None, request.method) from error
+        raise CutError(request.url, cause_of(error), request.method) from error
 
-    def _followed(self, request: _Request, deadline: float) -> Response:
+    def _followed(self, request: Request, deadline: float) -> Response:
         """The answer after redirects, each to a place where it may lead."""
         place = request.url
         for _ in range(_REDIRECTS + 1):
@@ -206,12 +173,12 @@ class Transport:
                 if answer.status in _REDIRECTING and "Location" in answer.headers:
                     place = _next_place(request, place, answer.headers["Location"])
                 elif answer.status == HTTPStatus.OK or (answer.status == 304 and "If-None-Match" in request.headers):
-                    return Response(place, answer.status, answer.headers, _body(request, answer, deadline))
+                    return Response(place, answer.status, answer.headers, body_of(request, answer, deadline))
                 else:
                     raise self._failure(request, place, answer)
         raise FetchError(request.url, "too many redirects", None, request.method)
 
-    def _authorized(self, request: _Request, place: str) -> BaseHTTPResponse:
+    def _authorized(self, request: Request, place: str) -> BaseHTTPResponse:
         """One request, and another one if the registry asks for a login that there is."""
         authorizer = self._authorizer
         if authorizer is None or origin_of(place) != self._home:
@@ -222,13 +189,13 @@ class Transport:
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 wanted = answer.headers.get("WWW-Authenticate", "")
                 if authorizer.challenged(request.scope, wanted, sent):
-                    _drain(answer)
+                    drain(answer)
                     sent = authorizer.header(request.scope, self._ask)
                     answer = self._send(request.method, place, _with(request.headers, sent))
             return answer
         except RefusedError as error:
             if error.again:
-                raise _CutError(request.url, str(error), request.method) from error
+                raise CutError(request.url, str(error), request.method) from error
             raise FetchError(request.url, str(error), error.status, request.method) from error
         except BadAuthFileError as error:
             raise FetchError(request.url, str(error), HTTPStatus.UNAUTHORIZED, request.method) from error
@@ -238,20 +205,20 @@ class Transport:
         if self._home.startswith("https:") and not url.startswith("https:"):
             why = f"the token service {url.partition('?')[0]:.200} is not reached by https"
             raise RefusedError(why, HTTPStatus.UNAUTHORIZED)
-        request = _Request(method, url, {"User-Agent": AGENT, **headers}, _LARGEST_ERROR * 16, "")
+        request = Request(method, url, {"User-Agent": AGENT, **headers}, _LARGEST_TOKEN, "")
         place = f"the token service {url.partition('?')[0]:.200}"
         try:
             with contextlib.closing(self._send(method, url, request.headers, body)) as answer:
                 deadline = time.monotonic() + _READ
                 if answer.status != HTTPStatus.OK:
-                    _drain(answer)
+                    drain(answer)
                     return answer.status, b""
-                return answer.status, _body(request, answer, deadline)
+                return answer.status, body_of(request, answer, deadline)
         except TooLargeError as error:
             raise RefusedError(f"{place} answered more than {request.limit} bytes", HTTPStatus.OK) from error
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             again = not isinstance(error, _HOPELESS)
-            raise RefusedError(f"{place}: {_cause(error)}", again=again) from error
+            raise RefusedError(f"{place}: {cause_of(error)}", again=again) from error
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> BaseHTTPResponse:
         """One request as it is. It goes past Session.send, which would read a redirect's body, however large it is,
@@ -292,36 +259,27 @@ class Transport:
             self._ways.clear()
         return self._ways.setdefault(origin, _Way(pool, whole))
 
-    def _failure(self, request: _Request, place: str, answer: BaseHTTPResponse) -> FetchError:
+    def _failure(self, request: Request, place: str, answer: BaseHTTPResponse) -> FetchError:
         elsewhere = origin_of(place) != origin_of(request.url)
         why = f"redirected to {origin_of(place):.200}, which " if elsewhere else ""
-        why += _status_text(answer.status)
+        why += status_text(answer.status)
         if not elsewhere and self._authorizer and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             why += self._authorizer.asker(request.scope)
         error = FetchError(request.url, why, answer.status, request.method)
         error.elsewhere = elsewhere
-        error.pause = _retry_after(answer.headers.get("Retry-After", ""))
+        error.pause = retry_after(answer.headers.get("Retry-After", ""))
         if answer.status < HTTPStatus.OK:  # another answer will follow, which must be nobody else's
             answer.close()
         else:
-            _drain(answer)
+            drain(answer)
         return error
-
-
-@dataclass(frozen=True)
-class _Request:
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    limit: int
-    scope: str
 
 
 def _with(headers: Mapping[str, str], authorization: str) -> Mapping[str, str]:
     return {**headers, "Authorization": authorization} if authorization else headers
 
 
-def _next_place(request: _Request, place: str, location: str) -> str:
+def _next_place(request: Request, place: str, location: str) -> str:
     try:
         following = urljoin(place, location)
     except ValueError as error:
@@ -344,89 +302,7 @@ def _pause(error: FetchError, tried: int, left: float) -> float | None:
 
 def _note_end(error: FetchError, gate: Gate) -> None:
     """Tells the gate of a request that failed for good."""
-    if isinstance(error, _CutError | _SlowError):
+    if isinstance(error, CutError | SlowError):
         gate.unanswered()
     elif error.status == HTTPStatus.TOO_MANY_REQUESTS or error.pause is not None:
         gate.refused()
-
-
-def _retry_after(text: str) -> float | None:
-    """Seconds, from a number of them or a date."""
-    text = text.strip(" \t")
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _body(request: _Request, answer: BaseHTTPResponse, deadline: float) -> bytes:
-    """All of the body. One whose end is only told by the end of the connection may be a part, and so is refused."""
-    if request.method != "HEAD" and answer.status == HTTPStatus.OK and not _has_length(answer):
-        raise _CutError(request.url, "an answer without a length: it may have been cut", request.method)
-    parts: list[bytes] = []
-    size = 0
-    started = time.monotonic()
-    # read1 returns what one read of the socket gives: a server that drips can't keep us within a single call.
-    while part := answer.read1(_CHUNK, decode_content=False):
-        size += len(part)
-        if size > request.limit:
-            raise TooLargeError(request.url, f"the answer has more than {request.limit} bytes")
-        now = time.monotonic()
-        if now > deadline or (now - started > _PATIENCE and size < _SLOWEST * (now - started)):
-            raise _SlowError(request.url, f"only {size} bytes came in {now - started:.0f} seconds")
-        parts.append(part)
-    if time.monotonic() > deadline:  # then the end may be that of the connection, by our own watch
-        raise _SlowError(request.url, f"only {size} bytes came in {_LONGEST_REQUEST:.0f} seconds")
-    return b"".join(parts)
-
-
-def _has_length(answer: BaseHTTPResponse) -> bool:
-    return "Content-Length" in answer.headers or "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
-
-
-def _drain(answer: BaseHTTPResponse) -> None:
-    """Reads a short answer to its end, so that its connection can be used again; closes that of a long one."""
-    left = _LARGEST_ERROR
-    while left > 0 and (part := answer.read1(left, decode_content=False)):
-        left -= len(part)
-    if left <= 0:
-        answer.close()
-
-
-def _status_text(status: int) -> str:
-    try:
-        return f"answered {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"answered {status}"
-
-
-def _cause(error: Exception) -> str:
-    """What is at the bottom of nested errors, in a few words; never a query, which may be somebody's signature."""
-    text = str(error)
-    for sign, words in (
-        ("Connection refused", "connection refused"),
-        ("Name or service not known", "no such host"),
-        ("No address associated", "no such host"),
-        ("Temporary failure in name resolution", "the host name could not be looked up"),
-        ("Failed to resolve", "the host name could not be looked up"),
-        ("WRONG_VERSION_NUMBER", "it does not speak TLS: is it http:// instead of https://?"),
-        ("RECORD_LAYER_FAILURE", "it does not speak TLS: is it http:// instead of https://?"),
-        ("CERTIFICATE_VERIFY_FAILED", "the TLS certificate is not trusted: `ca` of the source can name its authority"),
-        ("CERTIFICATE_REQUIRED", "it wants a client certificate: `cert` of the source can name one"),
-        ("ALERT_BAD_CERTIFICATE", "it wants a client certificate, or another one: `cert` of the source can name one"),
-        ("ALERT_UNKNOWN_CA", "it wants another client certificate: `cert` of the source can name one"),
-        ("HANDSHAKE_FAILURE", "the TLS handshake failed: perhaps it wants a client certificate (`cert`)"),
-        ("timed out", "no answer in time"),
-        ("Connection aborted", "the connection was cut"),
-        ("Connection broken", "the connection was cut"),
-        ("Connection reset", "the connection was cut"),
-        ("IncompleteRead", "the connection was cut"),
-        ("No route to host", "no route to the host"),
-        ("Network is unreachable", "no route to the host"),
-        ("No connection adapters", "neither http:// nor https://"),
-    ):
-        if sign in text:
-            return words
-    return re.sub(r"\?\S*", "?..", text)

@@ -18,11 +18,12 @@ import pytest
 from builder.catalog import Failure
 from builder.config import Access, RegistrySource
 from builder.sources import access, transport
+from builder.sources.answers import FetchError
 from builder.sources.auth import Authorizer, Challenge, RefusedError, challenges, origin_of
 from builder.sources.cache import Cache
 from builder.sources.credentials import Credentials
 from builder.sources.reading import Item, RegistryReading
-from builder.sources.transport import FetchError, Transport
+from builder.sources.transport import Transport
 from tests.builder.helpers import Answer, Blobs, Json, Script, as_registry, images_of
 from tests.real.tokens import Authority, Ear, Heard, Listening, listening
 

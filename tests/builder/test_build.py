@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from builder import configfile, flatpak, oci
-from builder.build import Built, build
+from builder.build import build
 from builder.config import Config
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
+from builder.outcome import Built
 from builder.report import Report
 from builder.sources import transport
 from builder.store import Store

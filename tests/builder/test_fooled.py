@@ -30,15 +30,17 @@ import pytest
 
 import flatdex
 from builder import appstream, flatpak, oci, snapshot
-from builder.build import Built, build
+from builder.build import build
 from builder.description import Snapshot, is_inside
 from builder.errors import FlatdexError
-from builder.sources import auth, connection, registry, transport
+from builder.outcome import Built
+from builder.sources import answers, auth, connection, registry, transport
+from builder.sources.answers import FetchError
 from builder.sources.auth import Authorizer, origin_of
 from builder.sources.cache import Cache
 from builder.sources.connection import ForbiddenPeerError, Peers, is_public
 from builder.sources.tls import Tls
-from builder.sources.transport import FetchError, Transport
+from builder.sources.transport import Transport
 from builder.store import Store
 from tests.builder.helpers import (
     Answer,
@@ -674,7 +676,7 @@ def test_a_redirect_to_what_is_no_place_costs_one_repository(tmp_path: Path, loc
 
 
 def test_a_redirect_from_https_down_is_refused() -> None:
-    request = transport._Request("GET", "https://a.example/", {}, 0, "")
+    request = answers.Request("GET", "https://a.example/", {}, 0, "")
     for place in ("http://a.example/", "HTTP://a.example/", "http:/x"):
         if place.startswith("http:/x"):
             continue
@@ -752,13 +754,13 @@ def test_names_and_refs_take_no_time() -> None:
     "text", ["-1", "1e9", "NaN", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 -9999", "1 Jan 1 0:0:0 -0000", ",", "0 0 0 0 0"]
 )
 def test_a_retry_that_is_no_time_is_none(text: str) -> None:
-    found = transport._retry_after(text)
+    found = answers.retry_after(text)
     assert found is None or found >= 0
 
 
 def test_a_retry_at_a_date_is_so_many_seconds() -> None:
     soon = datetime.now(UTC) + timedelta(seconds=20)
-    assert 15 < (transport._retry_after(format_datetime(soon, usegmt=True)) or 0) <= 20
+    assert 15 < (answers.retry_after(format_datetime(soon, usegmt=True)) or 0) <= 20
 
 
 # Pages without end
@@ -848,7 +850,7 @@ def test_a_registry_that_says_later_each_time_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
 
-    monkeypatch.setattr(transport, "_retry_after", lambda text: 0.01 if text else None)
+    monkeypatch.setattr(transport, "retry_after", lambda text: 0.01 if text else None)
     answer = b"HTTP/1.1 %d X\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n" % status
     on: list[bool] = []
     with raw_server(lambda path: answer if on and "/bad" in path else None, many(200)) as (url, asked):

@@ -19,7 +19,7 @@ from builder import appstream, catalog, configfile, flatpak, oci, report
 from builder.errors import ConfigError
 from builder.oci import Malformed
 from builder.site import icons
-from builder.sources import auth, credentials, registry, transport
+from builder.sources import answers, auth, credentials, registry, transport
 from builder.sources.cache import Cache
 from builder.sources.credentials import BadAuthFileError
 from builder.sources.packs import Packs
@@ -189,10 +189,10 @@ def test_a_link_is_one_or_none(link: str) -> None:
 @example("https://a/", "//[")
 @example("https://a/", "http://\u2100/")
 def test_a_redirect_leads_to_http_or_nowhere(place: str, location: str) -> None:
-    request = transport._Request("GET", "https://a/", {}, 0, "")
+    request = answers.Request("GET", "https://a/", {}, 0, "")
     try:
         found = transport._next_place(request, f"https://a/{place}", location)
-    except transport.FetchError:
+    except answers.FetchError:
         return
     assert found.lower().startswith("https:")
 
@@ -204,7 +204,7 @@ def test_a_redirect_leads_to_http_or_nowhere(place: str, location: str) -> None:
 @example("Fri, 31 Dec 9999 23:59:59 -9999")
 @example("1 Jan 1 0:0:0 -0000")
 def test_a_retry_is_so_many_seconds_or_none(text: str) -> None:
-    found = transport._retry_after(text)
+    found = answers.retry_after(text)
     assert found is None or found >= 0
 
 

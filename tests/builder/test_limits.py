@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.config import Rate
-from builder.sources import transport
+from builder.sources import answers, transport
+from builder.sources.answers import FetchError
 from builder.sources.limits import Budget, Gate, RateUsedUp
-from builder.sources.transport import FetchError, Transport
+from builder.sources.transport import Transport
 from tests.builder.helpers import Answer, Script, Scripted, scripted
 
 
@@ -508,7 +509,7 @@ DRIPS = {
 @pytest.mark.parametrize("place", DRIPS)
 def test_the_whole_request_has_a_time_limit_wherever_it_drips(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     monkeypatch.setattr(transport, "_LONGEST_REQUEST", 1.0)
-    monkeypatch.setattr(transport, "_SLOWEST", 0)
+    monkeypatch.setattr(answers, "_SLOWEST", 0)
     with dripping(*DRIPS[place]) as url, Transport(2, url) as one:
         started = time.monotonic()
         with pytest.raises(FetchError):
@@ -518,7 +519,7 @@ def test_the_whole_request_has_a_time_limit_wherever_it_drips(monkeypatch: pytes
 
 @pytest.mark.parametrize("place", ["body", "chunks"])
 def test_a_body_has_to_come_at_a_rate(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    monkeypatch.setattr(transport, "_PATIENCE", 0.2)
+    monkeypatch.setattr(answers, "_PATIENCE", 0.2)
     slow = pytest.raises(FetchError, match=r"only [0-9]+ bytes came in")
     with dripping(*DRIPS[place]) as url, Transport(2, url) as one, slow:
         one.get(f"{url}/x", 10_000_000)

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder import plan, snapshot
-from builder.build import Built, How, build
+from builder.build import How, build
 from builder.catalog import Catalog, Image
 from builder.config import Config
 from builder.description import FileEntry, KeptEntry, Snapshot, time_text
 from builder.dispatch import Dispatch, Route
 from builder.errors import Exit, FlatdexError
 from builder.files import sha256_of
+from builder.outcome import Built
 from builder.site.content import Content, InMemory
 from builder.site.tree import Site
 from builder.site.tree import site as tree

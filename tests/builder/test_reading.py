@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from builder import configfile
-from builder.build import Built, How, build
+from builder.build import How, build
 from builder.config import Config
 from builder.description import Snapshot
 from builder.errors import FlatdexError
+from builder.outcome import Built
 from builder.sources import registry as registry_module
 from builder.sources import transport
 from builder.sources.cache import Cache
