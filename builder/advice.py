@@ -50,7 +50,7 @@ def _missing_runtimes(images: Iterable[Image]) -> Iterator[Advice]:
         if runtime and image.ref.startswith("app/") and f"runtime/{runtime}" not in offered:
             wanted[f"runtime/{runtime}"].add(image.ref)
     for runtime, refs in wanted.items():
-        what = f"no index offers it, but {counted(len(refs), 'application')} here need it, such as {min(refs)}"
+        what = f"no index offers it, which is wanted here by {counted(len(refs), 'application')}, such as {min(refs)}"
         yield Advice("runtime-missing", runtime, what)
 
 

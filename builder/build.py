@@ -25,7 +25,7 @@ from builder.site.tree import Site, site
 from builder.sources import access
 from builder.sources.cache import Cache
 from builder.sources.layouts import LayoutReading, Trusted
-from builder.sources.reading import RegistryReading
+from builder.sources.reading import FailedReading, RegistryReading
 from builder.stale import Stale
 from builder.store import Store
 
@@ -39,7 +39,7 @@ class How:
     allow_shrink: bool = False
 
 
-Reading = RegistryReading | LayoutReading
+Reading = RegistryReading | LayoutReading | FailedReading
 
 
 def build(config: Config, report: Report, how: How = How()) -> Built:
@@ -75,7 +75,11 @@ def _readings(
     for source in config.sources:
         tags = config.tags_of(source)
         if tags and isinstance(source, RegistrySource):
-            registry = opened.enter_context(access.opened(source, kept, os.environ))
+            try:
+                registry = opened.enter_context(access.opened(source, kept, os.environ))
+            except SourceError as error:
+                yield FailedReading(error)
+                continue
             labels = config.labels_of(source)
             yield RegistryReading(registry, source, tags, kept, report.progress, offline=how.offline, labels=labels)
         elif tags and isinstance(source, LayoutSource):
@@ -122,7 +126,7 @@ def _with_kept(
     if previous is None:
         _refuse_half(found)
     last_good = cache(partial(lastgood.images, previous)) if previous else _nothing
-    return stale.with_kept(config, found, last_good, notes.failing_since(kept, previous), now)
+    return stale.with_kept(config, found, last_good, notes.failing_since(kept), now)
 
 
 def _nothing(source: Source) -> tuple[catalog.Image, ...]:

@@ -85,7 +85,7 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
         report.result(json.dumps(result))
         return code
     for answer in answers:
-        (report.warn if answer.error or answer.private else report.line)(answer.text)
+        (report.line if answer.good else report.warn)(answer.text)
     state = {Exit.DONE: "good", Exit.PARTLY: "not all of it is for everybody"}.get(code, "not all sources answer")
     report.line(f"{config.file}: {_contents(config)}: {state}")
     return code

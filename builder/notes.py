@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import templates
-from builder import description, stale
+from builder import stale
 from builder.advice import Advice
-from builder.catalog import Failure, Skip
+from builder.catalog import Skip
 from builder.config import Config
 from builder.description import Snapshot
 from builder.outcome import Built
@@ -67,12 +67,7 @@ def remember(kept: Cache, built: Built, inputs: str) -> None:
         kept.tidy()
 
 
-def failing_since(kept: Cache, previous: Snapshot | None) -> dict[str, int]:
-    """When each failure was first seen: a note knows, or, if it was lost, the snapshot."""
+def failing_since(kept: Cache) -> dict[str, int]:
+    """When each failure was first seen. If that was lost, the time starts anew: rather too long kept than too short."""
     noted = kept.note(_STALE, always=True).get("since")
-    if isinstance(noted, dict):
-        return {key: since for key, since in noted.items() if type(since) is int}
-    return {
-        stale.key(Failure(each["source"], each["repository"], "", "")): description.timestamp(each["since"])
-        for each in (previous.document.get("stale", ()) if previous else ())
-    }
+    return {key: since for key, since in noted.items() if type(since) is int} if isinstance(noted, dict) else {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.config import Config, RegistrySource, Source
+from builder.config import Config, RegistrySource, Source, Token
 from builder.errors import Exit, FlatdexError
 from builder.report import Report, counted
 from builder.sources import access, layouts
@@ -26,6 +26,12 @@ class Answer:
     repositories: int = 0
     error: str = ""
     private: tuple[str, ...] = ()
+    login_expected: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether nobody needs to do anything."""
+        return not self.error and (self.login_expected or not self.private)
 
     @property
     def text(self) -> str:
@@ -35,6 +41,8 @@ class Answer:
         line = f"source {self.source}: answers, {counted(self.repositories, 'repository')}"
         if not self.private:
             return line
+        if self.login_expected:
+            return f"{line}, {len(self.private)} of them with a login only, as `token: required` says"
         more = len(self.private) - _MOST_SHOWN
         names = ", ".join(self.private[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return (
@@ -53,7 +61,7 @@ def exit_code(found: Iterable[Answer]) -> Exit:
     found = list(found)
     if any(answer.error for answer in found):
         return Exit.FAILED
-    return Exit.PARTLY if any(answer.private for answer in found) else Exit.DONE
+    return Exit.PARTLY if not all(answer.good for answer in found) else Exit.DONE
 
 
 def as_json(answer: Answer) -> dict[str, object]:
@@ -71,9 +79,8 @@ def _answer(config: Config, source: Source, report: Report, anonymous: bool) -> 
             with access.opened(source, nothing, os.environ) as registry:
                 registry.ping()
                 names = registry.repositories()
-            return Answer(
-                source.name, len(names), "", _private(config, source, names, nothing, report) if anonymous else ()
-            )
+            private = _private(config, source, names, nothing, report) if anonymous else ()
+            return Answer(source.name, len(names), "", private, source.token is Token.REQUIRED)
     except FlatdexError as error:
         return Answer(source.name, error=str(error))
 

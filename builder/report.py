@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+_PASSWORD = re.compile(r"(://)[^\s/@:]*:[^\s/@]*@")
 _REDRAWN = 0.1  # seconds between two drawings of progress
 _TOLD = 30.0  # seconds between two lines where there is no terminal
 
@@ -36,9 +38,10 @@ def span(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without what a terminal would act on: others' names and messages may hold anything."""
+    """`text` without what a terminal would act on, and without passwords in URLs: others' words may hold anything."""
+    shown = _PASSWORD.sub(r"\1***@", text)
     return "".join(
-        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in shown
     )
 
 

@@ -29,6 +29,8 @@ class Stale(Failure):
         """As a sentence."""
         place = f"{self.source} {self.repository}".rstrip()
         what = f"kept as it was: {counted(self.kept, 'image')}" if self.kept else "nothing is kept of it"
+        if self.ended:
+            what = "longer than `max_stale` allows, so its images were taken away"
         return f"stale {place}: {self.code} since {time_text(self.since)}, {what}: {self.why}"
 
 

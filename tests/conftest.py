@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Point everything that programs keep for a user into a folder of this session, before any test is imported."""
     # A shell's background jobs ignore Ctrl-C, and so would all that they start: tests of Ctrl-C need it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, by children too
     tempfile.gettempdir()  # Remembered now, so TMPDIR below is for child processes; pytest's own folders stay put.
     folder = Path(tempfile.mkdtemp(prefix="flatdex-session-"))
     folder.chmod(0o755)  # Worker processes of the test runner make `real_tmp` below it.

@@ -31,7 +31,8 @@ def opened(
         authorizer = Authorizer(origin_of(source.registry), login, access.auth_realms)
         transport = Transport(access.connections, source.registry, authorizer, with_tls)
     except tls.BadCertificateError as error:
-        raise SourceError(source.name, "use its certificates", str(error), code="bad-certificate") from error
+        fix = "Look at `ca` and `cert` of the source, or at its folder in certs.d."
+        raise SourceError(source.name, "use its certificates", str(error), fix, "bad-certificate") from error
     budget = Budget(access.rate, kept.budget_file(source.registry)) if access.rate else None
     with transport:
         yield Registry(transport, source, kept, budget)

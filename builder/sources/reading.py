@@ -231,6 +231,21 @@ class RegistryReading:
             return []
 
 
+class FailedReading:
+    """A source that could not even be opened."""
+
+    def __init__(self, error: SourceError) -> None:
+        self._error = error
+
+    def look(self) -> str:
+        """Nothing can be seen."""
+        return ""
+
+    def items(self) -> Iterator[Item]:
+        """Only why."""
+        yield Failure(self._error.source, "", self._error.code, str(self._error))
+
+
 class _Contents:
     """A repository's manifests and configs, from the cache or else from the registry, if one is given."""
 

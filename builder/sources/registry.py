@@ -17,6 +17,7 @@ from builder.sources import walk
 from builder.sources.answers import FetchError, Response, TooLargeError
 from builder.sources.auth import origin_of
 from builder.sources.cache import Cache
+from builder.sources.credentials import BadAuthFileError
 from builder.sources.limits import Budget, RateUsedUp
 from builder.sources.transport import Transport
 from builder.sources.walk import LeftOut, Missing
@@ -36,6 +37,7 @@ _KINDS = {
     ),
     HTTPStatus.FORBIDDEN: ("forbidden", "The login that flatdex uses, or a client without one, may not read this."),
     HTTPStatus.NOT_FOUND: ("not-found", ""),
+    HTTPStatus.BAD_REQUEST: ("bad-answer", "Is its URL right? A port that wants https:// answers so to http://."),
     HTTPStatus.TOO_MANY_REQUESTS: (
         "rate-limited",
         "It wants fewer requests: see `rate` and `connections`. What was read is kept, the next build goes on from it.",
@@ -231,7 +233,9 @@ class Registry:
             return self._transport.get(url, limit, accept, scope=scope, etag=etag, head=head)
         except FetchError as error:
             code, usual = _ELSEWHERE if error.elsewhere else _kind(error.status)
-            best = f"{fix} {usual}".rstrip() if fix and error.status in _NO_LIST and not error.elsewhere else usual
+            if isinstance(error.__cause__, BadAuthFileError) or "certificate" in error.why:
+                usual = fix = ""  # the sentence says what to do
+            best = f"{usual} {fix}".strip() if error.status in _NO_LIST and not error.elsewhere else usual
             raise SourceError(self._source.name, operation, str(error), best, code) from error
 
 

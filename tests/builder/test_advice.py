@@ -28,9 +28,9 @@ def variant(text: str) -> str:
 def test_a_runtime_that_no_index_offers_is_told_once_with_a_count() -> None:
     (each,) = advice({"stable": tuple(image(ref_of(name)) for name in "BAC")})
     assert (each.code, each.about) == ("runtime-missing", RUNTIME)
-    assert each.what == f"no index offers it, but 3 applications here need it, such as {ref_of('A')}"
+    assert each.what == f"no index offers it, which is wanted here by 3 applications, such as {ref_of('A')}"
     (each,) = advice({"stable": (image(),)})
-    assert "1 application here" in each.what
+    assert "by 1 application," in each.what
 
 
 def test_an_offered_runtime_silences_it_also_from_another_index() -> None:
@@ -43,7 +43,7 @@ def test_an_offered_runtime_silences_it_also_from_another_index() -> None:
 
 def test_an_image_in_two_indexes_counts_once() -> None:
     (each,) = advice({"stable": (image(),), "testing": (image(),)})
-    assert "1 application here" in each.what
+    assert "by 1 application," in each.what
 
 
 def test_a_runtime_needs_no_runtime_and_an_application_without_one_none_either() -> None:

@@ -241,3 +241,14 @@ def test_a_lifetime_is_a_number_and_a_unit(tmp_path: Path, text: str, seconds: i
 def test_anything_else_is_no_lifetime(text: str) -> None:
     with pytest.raises(ValueError, match="not a lifetime"):
         configfile.seconds(text)
+
+
+@pytest.mark.parametrize("rate", ["3/0h", "0/1h", "100", "3/h1", "-1/h", "3/1w"])
+def test_a_rate_that_is_none_is_refused(tmp_path: Path, rate: str) -> None:
+    text = GOOD.replace('main: {registry: "http://127.0.0.1:5000"}', f'main: {{registry: "http://x", rate: "{rate}"}}')
+    assert [problem.key for problem in problems(tmp_path, text)] == ["sources.main.rate"]
+
+
+@pytest.mark.parametrize(("text", "number", "window"), [("100/6h", 100, 21600), ("5/s", 5, 1), ("2/30m", 2, 1800)])
+def test_a_rate_is_a_number_in_a_span_of_time(text: str, number: int, window: int) -> None:
+    assert (configfile.rate(text).number, configfile.rate(text).window) == (number, window)

@@ -712,3 +712,11 @@ def test_what_could_not_be_read_for_a_while_is_not_tidied_away(
     fake.asked()
     run(config)
     assert not [path for path, _, _ in fake.asked() if "sha256:" in path]
+
+
+def test_a_source_whose_certificate_file_is_missing_keeps_what_it_had(tmp_path: Path, fake: Fake) -> None:
+    first, before = run(config_of(tmp_path, fake))
+    done, after = run(config_of(tmp_path, fake, ", ca: ./missing.pem"))
+    assert [(each.code, each.repository) for each in done.stale] == [("bad-certificate", "")]
+    assert done.refs == first.refs and after.id == before.id
+    assert "missing.pem" in done.stale[0].why and "`ca`" in done.stale[0].why

@@ -182,3 +182,16 @@ def test_on_a_real_terminal_nothing_raw_arrives() -> None:
 )
 def test_things_are_counted_in_words(number: int, noun: str, said: str) -> None:
     assert counted(number, noun) == said
+
+
+@pytest.mark.parametrize(
+    "text", ["https://user:s3cret@r.example/", "got 'http://u:s3cret@127.0.0.1:5'", "x://:s3cret@h"]
+)
+def test_a_password_in_a_url_is_not_shown(text: str) -> None:
+    shown = printable(text)
+    assert "s3cret" not in shown and "://***@" in shown
+
+
+def test_what_is_no_password_is_shown() -> None:
+    for text in ("rsync://user@host/module", "user@host:/srv", "sha256:abc @ x", "http://127.0.0.1:5000/v2/a@b"):
+        assert printable(text) == text

@@ -241,7 +241,7 @@ def test_advice_is_told_everywhere_and_changes_no_exit_code(flatdex: Flatdex, fa
         ("runtime-missing", runtime),
     }
     assert told["end-of-life", ref_of("Bare")] == "is at its end of life: use another"
-    assert "5 applications here need it" in told["runtime-missing", runtime]
+    assert "wanted here by 5 applications" in told["runtime-missing", runtime]
     assert newest(flatdex)["advice"] == done["advice"]
     again = flatdex.json("build")
     assert not again["changed"] and again["advice"] == done["advice"]
