@@ -65,7 +65,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         written = snapshot.write(store, made, config, now, marked, told, how.full)
         built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
         segments.keep()
-        notes.remember(kept, built, inputs)
+        notes.remember(kept, built, inputs, offline=how.offline)
         return built
 
 

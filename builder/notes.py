@@ -51,9 +51,13 @@ def built_before(kept: Cache, previous: Snapshot, inputs: str) -> Built | None:
     return Built(previous.id, False, indexes, refs, skips, (), told)
 
 
-def remember(kept: Cache, built: Built, inputs: str) -> None:
-    """Keeps what a build came to; also what it was made of, if nothing was left out for a passing reason."""
-    kept.keep_note(_STALE, {"since": {stale.key(each): each.since for each in built.stale}})
+def remember(kept: Cache, built: Built, inputs: str, *, offline: bool = False) -> None:
+    """Keeps what a build came to; also what it was made of, if nothing was left out for a passing reason.
+
+    A build that asked nobody (`offline`) doesn't know whether what failed is mended.
+    """
+    before = failing_since(kept) if offline else {}
+    kept.keep_note(_STALE, {"since": {**before, **{stale.key(each): each.since for each in built.stale}}})
     lasting = inputs and all(skip.lasting for skip in built.skips) and not built.stale
     note = {
         "inputs": inputs,

@@ -108,17 +108,17 @@ class RegistryReading:
         if self._source.access.rate:  # if it does not suffice for all, each gets its turn
             names = sorted(names, key=lambda name: (self._pointers(name).asked, name))
         show = self._progress(f"{self._source.name}: tags")
-        threads = self._source.access.connections
+        at_once = self._source.access.connections
         many = [name for name in names if self._unknown_tags(name) > _MOST_ASKED_ONE_BY_ONE]
-        listed = dict(zip(many, mapped(threads, self._listed, many), strict=True))
+        listed = dict(zip(many, mapped(at_once, self._listed, many), strict=True))
         asked = [(name, tag) for name in names for tag in sorted(listed.get(name, self._tags))]
         self._seen = {name: {} for name in names}
-        for number, ((name, tag), to) in enumerate(zip(asked, mapped(threads, self._tagged, asked), strict=True), 1):
+        for number, ((name, tag), to) in enumerate(zip(asked, mapped(at_once, self._tagged, asked), strict=True), 1):
             if to:
                 self._seen[name][tag] = to
             show(number, len(asked))
         named = [name for name in names if name in self._source.repositories and self._is_empty(name)]
-        for name, there in zip(named, mapped(threads, self._exists, named), strict=True):
+        for name, there in zip(named, mapped(at_once, self._exists, named), strict=True):
             if not there and name not in self._failures:
                 why = "the registry has no such repository, but the configuration names it"
                 self._skips.append(Skip(self._source.name, name, name, "no-such-repository", why))

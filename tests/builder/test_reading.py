@@ -720,3 +720,15 @@ def test_a_source_whose_certificate_file_is_missing_keeps_what_it_had(tmp_path: 
     assert [(each.code, each.repository) for each in done.stale] == [("bad-certificate", "")]
     assert done.refs == first.refs and after.id == before.id
     assert "missing.pem" in done.stale[0].why and "`ca`" in done.stale[0].why
+
+
+def test_a_build_that_asks_nobody_leaves_since_as_it_was(
+    tmp_path: Path, fake: Fake, at: Callable[[float], None]
+) -> None:
+    config = config_of(tmp_path, fake)
+    run(config)
+    failing(fake, "apps/b/", Answer(b"", 500))
+    first = run(config)[0].stale[0].since
+    at(9000)
+    assert run(config, How(offline=True))[0].whole
+    assert [each.since for each in run(config)[0].stale] == [first]
