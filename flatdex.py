@@ -8,9 +8,10 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,15 +19,23 @@ from typing import Any
 
 import builder.cli
 import sync.cli
-from builder import configfile, outcome
+from builder import configfile, outcome, snapshot
 from builder.build import build
-from builder.config import Config
-from builder.errors import Exit, FlatdexError
+from builder.config import GRACE, Config
+from builder.description import Snapshot
+from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report
 from builder.store import Store
-from sync.promote import promote
-from sync.push import push
-from sync.targets import target
+from sync import log, notes
+from sync.prune import Pruned, prune
+from sync.publication import Publication, publish
+from sync.push import How
+from sync.settings import Settings, settings
+from sync.targets import Target, chosen
+from sync.verbs import pushing, reading, releasing
+from sync.verbs.common import Place, add_wait
+from sync.verify import Sound
+from sync.wanted import Wish, served
 
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 partly done (a skip to act on, a failed target),
@@ -100,10 +109,20 @@ def _parser() -> argparse.ArgumentParser:
         return verb
 
     builder.cli.add_verbs(add)
-    publish = add("publish", help="build, promote and push: the one that cron calls")
-    publish.add_argument("--json", action="store_true", help="print the result as JSON")
-    builder.cli.add_build_options(publish)
+    publishing = add("publish", help="build, promote and push: the one that cron calls")
+    publishing.add_argument("--json", action="store_true", help="print the result as JSON")
+    publishing.set_defaults(front=_publish)
+    builder.cli.add_build_options(publishing)
+    pushing.add_choice(publishing)
+    add_wait(publishing)
     sync.cli.add_verbs(add)
+    back = add("rollback", help="publish again what an earlier snapshot held, and hold it there until `release`")
+    back.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id (default: what was current before)")
+    back.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever asks")
+    back.add_argument("--no-push", action="store_true", help="only in the store: leave the targets to `push`")
+    back.add_argument("--json", action="store_true", help="print the result as JSON")
+    back.set_defaults(front=_rollback)
+    add_wait(back)
     return parser
 
 
@@ -127,8 +146,9 @@ def _path(text: str) -> str:
 
 def _run(args: argparse.Namespace, report: Report) -> int:
     load = partial(_load, args)
-    if args.verb == "publish":
-        return _publish(args, load(), report)
+    if "front" in args:
+        front: Callable[..., int] = args.front
+        return front(args, load, report)
     if "make" in args:
         make: Callable[..., int] = args.make
         return make(args, load, report)
@@ -140,38 +160,140 @@ def _load(args: argparse.Namespace) -> Config:
     return configfile.load(configfile.find(args.config, os.environ), os.environ, args.store)
 
 
-def _place(args: argparse.Namespace, load: Callable[[], Config]) -> sync.cli.Place:
-    """The store and targets. A store that was named is enough for the verbs that need no target."""
-    if args.store and not args.config and args.verb not in ("push", "status"):
-        return sync.cli.Place(Store(Path(args.store).absolute()), (), Path.cwd())
+def _place(args: argparse.Namespace, load: Callable[[], Config]) -> Place:
+    """The store and targets. A store that was named, or a folder, is enough for the verbs that need no target."""
+    of_folder = args.verb == "verify" and reading.is_folder(args.id)
+    alone = args.store and args.verb not in ("push", "status") and not (args.verb == "prune" and not args.local)
+    if (alone or of_folder) and not args.config:
+        return Place(Store(Path(args.store or ".").absolute()), Settings(Path.cwd()))
     return _place_of(load())
 
 
-def _place_of(config: Config) -> sync.cli.Place:
-    targets = tuple(target(name, settings, config.folder) for name, settings in config.targets.items())
-    return sync.cli.Place(Store(config.store), targets, config.folder)
+def _place_of(config: Config) -> Place:
+    return Place(Store(config.store), settings(config.publishing, config.folder))
 
 
-def _publish(args: argparse.Namespace, config: Config, report: Report) -> int:
+@dataclass(frozen=True)
+class Published:
+    """What one `publish` came to; without a `publication` nothing was ever promoted, and a hold keeps it so."""
+
+    built: outcome.Built
+    publication: Publication | None
+    hold: notes.Hold | None
+    pruned: Pruned | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left to be done."""
+        failed = self.hold or (self.publication and not self.publication.whole) or (self.pruned and self.pruned.errors)
+        return self.built.whole and not failed
+
+
+def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
     """`flatdex publish`, under one lock, so that nobody comes in between."""
+    config = load()
     place = _place_of(config)
-    with place.store.locked("publish", create=True):
-        built = build(config, report, builder.cli.how_of(args))
-        outcome.show(built, report)
-        promotion = promote(place.store, place.store.find(built.snapshot))
-        outcomes = push(place.store, place.targets, place.folder, report.detail)
+    targets = chosen(place.settings.targets, args.only)
+    done: list[Published] = []
+
+    def work(wishes: list[Wish]) -> None:
+        if any(wish.verb == "publish" for wish in wishes):
+            done.append(_published(args, config, place, targets, report))
+        else:
+            pushing.show(pushing.push_wished(place, wishes, report), report, quiet=args.json)
+
+    served(place.store, Wish("publish"), work, args.wait, create=True)
+    for each in done:
+        _show(each, args, report)
+    return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY
+
+
+def _published(
+    args: argparse.Namespace, config: Config, place: Place, targets: Sequence[Target], report: Report
+) -> Published:
+    store = place.store
+    built = build(config, report, builder.cli.how_of(args))
+    outcome.show(built, report)
+    held = notes.hold(store)
+    if held and not store.current():
+        return Published(built, None, held)
+    wanted = None if held else store.find(built.snapshot)
+    publication = publish(store, place.settings, "publish", wanted, targets, report, How(thorough=False))
+    notes.forget_others(store, [target.name for target in place.settings.targets])
+    if place.settings.keep is None:
+        return Published(built, publication, held)
+    reached = {each.target for each in publication.outcomes if not each.error}
+    pruned = prune(store, place.settings, [target for target in targets if target.name in reached])
+    releasing.tell_pruned(place, pruned)
+    return Published(built, publication, held, pruned)
+
+
+def _show(published: Published, args: argparse.Namespace, report: Report) -> None:
+    publication, promotion = published.publication, published.publication and published.publication.promotion
+    if published.hold:
+        report.warn(f"{published.built.snapshot} was not promoted: {published.hold.text}\n  `flatdex release` ends it.")
     if args.json:
         result = {
-            **outcome.as_json(built),
-            "promoted": {**asdict(promotion), "changed": promotion.changed},
-            "targets": [asdict(each) for each in outcomes],
+            **outcome.as_json(published.built),
+            "promoted": {**asdict(promotion), "changed": promotion.changed} if promotion else None,
+            "hold": asdict(published.hold) if published.hold else None,
+            "targets": [asdict(each) for each in publication.outcomes] if publication else [],
+            "pruned": asdict(published.pruned) if published.pruned else None,
         }
         report.result(json.dumps(result))
     else:
-        report.line(outcome.summary(built))
-        report.line(sync.cli.promotion_line(promotion))
-        sync.cli.show_outcomes(outcomes, report)
-    return Exit.DONE if built.whole and not any(each.error for each in outcomes) else Exit.PARTLY
+        report.line(outcome.summary(published.built))
+        if promotion:
+            report.line(promotion.line)
+    if publication:
+        pushing.show(publication, report, quiet=args.json)
+    if published.pruned and not args.json:
+        releasing.show_pruned(published.pruned, report, quiet=True)
+
+
+def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
+    """`flatdex rollback [ID]`: the old content, newly dated, as a new snapshot; then a hold, or cron would undo it."""
+    config = None if args.store and not args.config else load()
+    place = _place(args, load)
+    store, targets = place.store, () if args.no_push else place.settings.targets
+    with store.locked("rollback", wait=args.wait):
+        old = store.find(args.id) if args.id is not None else _before(store)
+        current = store.current()
+        if old.id == current:
+            raise UsageError(f"{old.id} is what is current", "Name another one: `flatdex list` shows them.")
+        reason = " ".join(args.reason.split()) or f"rolled back from {current or 'nothing'} to what {old.id} held"
+        Sound(old).checked()
+        notes.set_hold(store, reason)
+        made = snapshot.republish(store, old, int(time.time()), config.grace if config else GRACE)
+        publication = publish(
+            store, place.settings, "rollback", store.find(made.id), targets, report, How(), reason=reason
+        )
+    if args.json:
+        result = {
+            "snapshot": made.id,
+            "again": old.id,
+            "hold": reason,
+            "before": current,
+            "targets": [asdict(each) for each in publication.outcomes],
+        }
+        report.result(json.dumps(result))
+    else:
+        report.line(f"promoted {made.id}, which holds again what {old.id} held (before: {current or 'nothing'})")
+        report.line("held: nothing else is promoted by itself until `flatdex release`")
+    pushing.show(publication, report, quiet=args.json)
+    return Exit.DONE if publication.whole else Exit.PARTLY
+
+
+def _before(store: Store) -> Snapshot:
+    """What was current before what is, if it is still there."""
+    current = store.current()
+    for identifier, _ in log.promoted(store):
+        if identifier != current and (store.snapshots / identifier).is_dir():
+            return store.snapshot(identifier)
+    older = next((each for each in store.complete() if current and each.id < current), None)
+    if older is None:
+        raise UsageError("there is nothing to roll back to", "`flatdex list` shows what is there.")
+    return older
 
 
 if __name__ == "__main__":

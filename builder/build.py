@@ -52,6 +52,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
         inputs = notes.inputs_of(config, [reading.look() for reading in readings])
         if inputs and previous and (built := notes.built_before(kept, previous, inputs)):
+            store.note_built()
             return built
         _refuse_twin_layouts(readings)
         found = catalog.collected(item for reading in readings for item in reading.items())
@@ -66,6 +67,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
         segments.keep()
         notes.remember(kept, built, inputs, offline=how.offline)
+        store.note_built()
         return built
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,6 +63,8 @@ def collisions(document: Document, config: Config) -> Iterator[Problem]:
     yield from _top_level_names(document, config)
     yield from _addresses(document, config)
     yield from _targets_apart(document, config)
+    yield from _target_names(document, config)
+    yield from _target_order(document, config)
 
 
 def _addresses(document: Document, config: Config) -> Iterator[Problem]:
@@ -85,6 +88,9 @@ def _addresses(document: Document, config: Config) -> Iterator[Problem]:
 def _targets_apart(document: Document, config: Config) -> Iterator[Problem]:
     owner: dict[str, str] = {}
     for name, settings in config.targets.items():
+        if "rclone" in settings:
+            yield from _one_owner(document, name, "rclone", settings["rclone"].rstrip("/"), owner)
+            continue
         place = settings["rsync"]
         if re.match(r"[^/]*:", place):
             place = place.rstrip("/")
@@ -96,11 +102,41 @@ def _targets_apart(document: Document, config: Config) -> Iterator[Problem]:
                 yield document.problem(
                     ("targets", name, "rsync"), "the target and the store lie within each other", fix
                 )
-        if place in owner:
-            yield document.problem(
-                ("targets", name, "rsync"), f"this is the target {owner[place]!r} too", "Remove one."
-            )
-        owner.setdefault(place, name)
+        yield from _one_owner(document, name, "rsync", place, owner)
+
+
+def _one_owner(document: Document, name: str, key: str, place: str, owner: dict[str, str]) -> Iterator[Problem]:
+    if place in owner:
+        yield document.problem(("targets", name, key), f"this is the target {owner[place]!r} too", "Remove one.")
+    owner.setdefault(place, name)
+
+
+def _target_names(document: Document, config: Config) -> Iterator[Problem]:
+    """Targets that are named, and are not there."""
+    named: list[tuple[tuple[str, ...], list[str]]] = [
+        (("targets", name, "after"), each.get("after", [])) for name, each in config.targets.items()
+    ]
+    together = config.publishing.get("together")
+    named += [(("together",), together)] if isinstance(together, list) else []
+    for path, names in named:
+        for number, name in enumerate(names):
+            if name not in config.targets:
+                fix = suggestion(name, config.targets)
+                yield document.problem((*path, number), f"no target is called {name!r}", fix)
+    if type(together) is int and together > len(config.targets):
+        what = f"{together} targets have to be ready, but there are {len(config.targets)}"
+        yield document.problem(("together",), what, "Write a smaller number, or true for all of them.")
+
+
+def _target_order(document: Document, config: Config) -> Iterator[Problem]:
+    """Targets that wait for each other would wait for ever."""
+    after = {name: set(each.get("after", ())) & config.targets.keys() for name, each in config.targets.items()}
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        what = f"targets that wait for each other: {' after '.join(circle)}"
+        yield document.problem(("targets", circle[0], "after"), what, "Take one of them out of `after`.")
 
 
 def _one_registry_an_index(document: Document, config: Config) -> Iterator[Problem]:

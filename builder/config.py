@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from builder import flatpak
 from builder.dispatch import Dispatch
 
 CONNECTIONS = 16
 """How many requests to a registry run at once."""
+
+GRACE = 7 * 86400
+"""For how many seconds files that are named by their hash outlive their last mention."""
 
 HERE = "../"
 """The site itself, as seen from an index: the `Registry` of images whose blobs are files of the site."""
@@ -172,7 +176,7 @@ class Cache:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole configuration. `targets` are the validated settings by name, as the sync side reads them."""
+    """A whole configuration."""
 
     file: Path
     store: Path
@@ -183,14 +187,22 @@ class Config:
     dispatch: Dispatch
     tag_folders: Mapping[str, str]
     """For hosts that ignore query strings: a tag, which is a folder of the site too, to its variant's `file`."""
-    targets: Mapping[str, Mapping[str, str]]
+    publishing: Mapping[str, Any]
+    """How and where snapshots go: `targets`, `parallel`, `together`, `keep`, `hooks`, as the sync side reads them."""
     icons: Icons = Icons()
     cache: Cache = Cache()
+    grace: int = GRACE
 
     @property
     def folder(self) -> Path:
         """The folder that relative paths are relative to."""
         return self.file.parent
+
+    @property
+    def targets(self) -> Mapping[str, Mapping[str, Any]]:
+        """The validated settings of each target by its name."""
+        found: Mapping[str, Mapping[str, Any]] = self.publishing.get("targets", {})
+        return found
 
     def index(self, name: str) -> Index:
         """The index called `name`."""

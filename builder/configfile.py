@@ -11,6 +11,7 @@ from typing import Any
 from builder import checks, document, regindexer, schema, variants
 from builder.config import (
     CONNECTIONS,
+    GRACE,
     Access,
     Cache,
     Config,
@@ -29,6 +30,7 @@ NAME = "flatdex.yaml"
 SCHEMA = "config.schema.json"
 SYSTEM = Path("/etc/flatdex/flatdex.yaml")
 
+_PUBLISHING = ("targets", "parallel", "together", "keep", "hooks")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
@@ -95,8 +97,9 @@ def _config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
         variants=variants.variants(indexes),
         dispatch=variants.dispatch(indexes),
         tag_folders={tag: tag for index in indexes for tag in index.tags},
-        targets=data.get("targets", {}),
+        publishing={key: data[key] for key in _PUBLISHING if key in data},
         cache=Cache(**cache),
+        grace=seconds(data["grace"]) if "grace" in data else GRACE,
     )
 
 

@@ -78,16 +78,30 @@ class Invalid(ValueError):
     """A `snapshot.json` that is none; the message says why."""
 
 
-def read_snapshot(folder: Path) -> Snapshot:
-    """The snapshot in `folder`. Raises Invalid if its description is missing, cut off, or another folder's."""
+def read_snapshot(folder: Path, own_name: bool = True) -> Snapshot:
+    """The snapshot in `folder`. Raises Invalid if its description is missing, cut off, or another folder's.
+
+    Only in a store, or on a target, has the folder the snapshot's `own_name`.
+    """
     try:
-        document = json.loads((folder / DESCRIPTION).read_bytes())
+        snapshot = parse((folder / DESCRIPTION).read_bytes(), folder)
+    except (OSError, Invalid) as error:
+        raise Invalid(f"{folder / DESCRIPTION}: {error}") from error
+    if own_name and snapshot.id != folder.name:
+        raise Invalid(f"{folder / DESCRIPTION}: it is that of {snapshot.id}")
+    return snapshot
+
+
+def parse(data: bytes, folder: Path = Path()) -> Snapshot:
+    """The snapshot that a `snapshot.json` describes, whose files are, or would be, in `folder`. Raises Invalid."""
+    try:
+        document = json.loads(data)
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']} is not known to this version of flatdex")
-        if document["id"] != folder.name:
-            raise ValueError(f"it is that of {document['id']}")
         for key, form in _FORM.items():
             _check(document[key], form, key)
+        if not is_id(document["id"]):
+            raise ValueError(f"{document['id']!r:.80} is not a snapshot's id")
         return Snapshot(
             folder=folder,
             id=document["id"],
@@ -98,8 +112,13 @@ def read_snapshot(folder: Path) -> Snapshot:
             kept=tuple(_kept_entry(**entry) for entry in document["kept"]),
             document=document,
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Invalid(f"{folder / DESCRIPTION}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Invalid(str(error)) from error
+
+
+def spells_hash(entry: FileEntry) -> bool:
+    """Whether the file's path holds the hash of its bytes, so that it can never be another file's."""
+    return entry.sha256 in entry.path.replace("/", "")
 
 
 def _check(value: object, form: Any, where: str) -> None:

@@ -22,6 +22,8 @@ class FlatdexError(Exception):
     """An expected failure. `what` is one sentence; `fix` is the likely remedy, where one is known."""
 
     exit_code = Exit.FAILED
+    again = False
+    """Whether it may get better by itself, so that another try is worth it."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what)

@@ -35,6 +35,17 @@ def create_private(file: Path, data: bytes) -> None:
         opened.write(data)
 
 
+def replace_file(file: Path, data: bytes) -> None:
+    """Puts `data` into `file`, all of it or nothing, durably; what is there is replaced. Others may read it."""
+    temporary = file.with_name(f".{file.name}.new")
+    with temporary.open("wb") as opened:
+        os.fchmod(opened.fileno(), 0o644)
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.replace(file)
+
+
 def files_in(folder: Path) -> set[str]:
     """The paths, relative to `folder`, of all that is in it, but for folders (links to folders are in)."""
     return {

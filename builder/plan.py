@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict
-from typing import Any
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from builder.advice import Advice
 from builder.config import Config
-from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
-from builder.dispatch import Dispatch
-from builder.site.content import Content, Files
+from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, spells_hash, time_text
+from builder.history import History
+from builder.site.content import Files, InMemory
 from builder.site.tree import Site
 from builder.stale import Stale
 
-GRACE = 7 * 86400  # seconds
+_TWIN = re.compile(r"(?P<folder>.+)/sha256/(?P<name>[^/]+)/[0-9a-f]{64}\.json(?P<gz>\.gz)?")
+
+
+class Hashed(Protocol):
+    """What a file will hold, or holds: its size in bytes and the sha256 of its bytes."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """As 64 hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """The files of an earlier snapshot by path; those that are `moved` count as changed since, whatever they hold."""
+
+    by_path: Mapping[str, FileEntry]
+    moved: Collection[str] = frozenset()
+    served: bool = True
+
+    def same(self, path: str, content: Hashed) -> FileEntry | None:
+        """The file that was there already, if it did not change."""
+        entry = self.by_path.get(path)
+        return entry if entry and entry.sha256 == content.sha256 and path not in self.moved else None
 
 
 def content_hash(files: Files) -> str:
@@ -34,56 +61,61 @@ def _hash_of(files: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 
 
-def entries(site: Site, dispatch: Dispatch, previous: Snapshot | None, now: int) -> tuple[FileEntry, ...]:
+def entries(
+    files: Mapping[str, Hashed], twins: Mapping[str, str], dispatch: Mapping[str, Any], history: History, now: int
+) -> tuple[FileEntry, ...]:
     """The files' entries, with mtimes that never let a server call a changed answer unchanged.
 
     A file under its hash is dated like the plain file that it is a twin of: of the two files that answer one query
     one after the other, the later one has the later mtime. Where queries are answered by other files than before, all
     of these count as changed.
     """
-    before = previous.by_path if previous else {}
-    moved = previous is not None and _plain(asdict(dispatch)) != previous.document.get("dispatch")
-    plain = dated(site.files, before, now, frozenset(site.twins.values()) if moved else frozenset())
+    plain = dated(files, tuple(_before(history, twins, dispatch)), now)
     mtimes = {entry.path: entry.mtime for entry in plain}
     return tuple(
-        FileEntry(entry.path, entry.size, entry.sha256, mtimes[site.twins.get(entry.path, entry.path)])
-        for entry in plain
+        FileEntry(entry.path, entry.size, entry.sha256, mtimes[twins.get(entry.path, entry.path)]) for entry in plain
     )
 
 
-def dated(
-    files: Files, previous: Mapping[str, FileEntry], now: int, changed: Collection[str] = ()
-) -> tuple[FileEntry, ...]:
-    """What did not change keeps its mtime, what changed (or is named so) gets a later one, in whole seconds."""
+def _before(history: History, twins: Mapping[str, str], dispatch: Mapping[str, Any]) -> Iterator[Before]:
+    for snapshot in history.snapshots:
+        moved = frozenset(twins.values()) if snapshot.document.get("dispatch") != dispatch else frozenset()
+        yield Before(snapshot.by_path, moved, snapshot in history.served)
 
-    def mtime(path: str, content: Content) -> int:
-        before = previous.get(path)
-        if before is None:
-            return now
-        same = before.sha256 == content.sha256 and path not in changed
-        return before.mtime if same else max(now, before.mtime + 1)
+
+def dated(files: Mapping[str, Hashed], before: Sequence[Before], now: int) -> tuple[FileEntry, ...]:
+    """What did not change keeps its mtime, what changed gets a later one, in whole seconds.
+
+    Of the snapshots `before` the first counts most: it is what is served. A date is kept only if no content that
+    any of the served ones has instead is dated as late.
+    """
+
+    def mtime(path: str, content: Hashed) -> int:
+        known = [each for each in before if path in each.by_path]
+        kept = next((entry.mtime for each in known if (entry := each.same(path, content))), None)
+        others = [each.by_path[path].mtime for each in known if each.served and not each.same(path, content)]
+        if kept is not None and all(other < kept for other in others):
+            return kept
+        return max(now, *(each.by_path[path].mtime + 1 for each in known)) if known else now
 
     return tuple(
         FileEntry(path, content.size, content.sha256, mtime(path, content)) for path, content in sorted(files.items())
     )
 
 
-def kept(files: Files, previous: Snapshot | None, now: int) -> tuple[KeptEntry, ...]:
+def kept(files: Collection[str], history: History, now: int, grace: int) -> tuple[KeptEntry, ...]:
     """Files of earlier snapshots that a client with an older index, or a request during a flip, may still ask for.
 
-    They are those whose path spells their hash; they stay for a grace time after their last mention.
+    They are those whose path spells their hash; they stay for `grace` seconds after their last mention in anything
+    that is served, here or on a target.
     """
-    if previous is None:
-        return ()
-    last = {entry.path: entry for entry in previous.files if spells_hash(entry)}
-    found = [KeptEntry(**asdict(entry), until=now + GRACE) for entry in last.values()]
-    found += [entry for entry in previous.kept if entry.path not in last and entry.until > now]
-    return tuple(sorted(entry for entry in found if entry.path not in files))
-
-
-def spells_hash(entry: FileEntry) -> bool:
-    """Whether the file's path holds the hash of its bytes, so that it can never be another file's."""
-    return entry.sha256 in entry.path.replace("/", "")
+    found: dict[str, KeptEntry] = {}
+    for snapshot in history.snapshots:
+        last = (KeptEntry(**vars(entry), until=now + grace) for entry in snapshot.files if spells_hash(entry))
+        for entry in (*last, *(entry for entry in snapshot.kept if entry.until > now)):
+            if entry.path not in files and (entry.path not in found or found[entry.path].until < entry.until):
+                found[entry.path] = entry
+    return tuple(sorted(found.values()))
 
 
 def description(
@@ -108,13 +140,87 @@ def description(
         "sources": [{"name": source.name, "public": source.public} for source in config.sources],
         "counts": _counts(site, files),
         "variants": _variants(config, site),
-        "dispatch": _plain(asdict(config.dispatch)),
+        "dispatch": dispatch_of(config),
         "images": _images(site),
         "skips": [{**asdict(skip), "act": skip.act} for skip in site.skips],
         "stale": [_stale(each) for each in stale],
         "advice": [asdict(each) for each in advice],
+        "rules": _rules(site.files),
+        **listed(files, kept_files),
+    }
+
+
+def entries_again(old: Snapshot, history: History, now: int) -> tuple[FileEntry, ...]:
+    """The entries for what `old` held, as the files of a new snapshot.
+
+    What is named by its hash alone, such as an icon, can't be taken for something else and keeps its date; all else
+    is dated as in any build.
+    """
+    files = {entry.path: entry for entry in old.files}
+    twins = dict(twins_of(files))
+    known = {path: entry for snapshot in reversed(history.snapshots) for path, entry in snapshot.by_path.items()}
+    lasting = {
+        path: known.get(path, entry) for path, entry in files.items() if spells_hash(entry) and path not in twins
+    }
+    changing = {path: entry for path, entry in files.items() if path not in lasting}
+    dates = {path: entry.mtime for path, entry in lasting.items()}
+    dates |= {entry.path: entry.mtime for entry in entries(changing, twins, old.document["dispatch"], history, now)}
+    return tuple(FileEntry(entry.path, entry.size, entry.sha256, dates[entry.path]) for entry in old.files)
+
+
+def twins_of(files: Mapping[str, Hashed]) -> Iterator[tuple[str, str]]:
+    """The index files under their hash, each with the plain file that it is a twin of."""
+    for path, content in files.items():
+        match = _TWIN.fullmatch(path)
+        if match is None:
+            continue
+        folder, name, gz = match["folder"], match["name"], match["gz"] or ""
+        for plain in (f"{folder}/{name}.json{gz}", f"{folder}/{name}{gz}"):
+            if plain in files and files[plain].sha256 == content.sha256:
+                yield path, plain
+                break
+
+
+def description_again(
+    identifier: str,
+    created: int,
+    old: Snapshot,
+    newest: Snapshot | None,
+    files: tuple[FileEntry, ...],
+    kept_files: tuple[KeptEntry, ...],
+) -> dict[str, Any]:
+    """The `snapshot.json` of a snapshot that holds again what `old` held."""
+    return {
+        **old.document,
+        "id": identifier,
+        "version": newest.version + 1 if newest else 1,
+        "created": time_text(created),
+        "previous": newest.id if newest else None,
+        "again": old.id,
+        **listed(files, kept_files),
+    }
+
+
+def dispatch_of(config: Config) -> dict[str, Any]:
+    """Which query is answered by which file, as `snapshot.json` has it."""
+    found: dict[str, Any] = _plain(asdict(config.dispatch))
+    return found
+
+
+def listed(files: Iterable[FileEntry], kept_files: Iterable[KeptEntry]) -> dict[str, Any]:
+    """The lists of files in a `snapshot.json`."""
+    return {
         "files": [vars(entry) for entry in files],
         "kept": [{**vars(entry), "until": time_text(entry.until)} for entry in kept_files],
+    }
+
+
+def _rules(files: Files) -> dict[str, str]:
+    """The text of what web servers obey and so don't hand out: who has only a URL can have all files by this."""
+    return {
+        path: content.data.decode("utf-8")
+        for path, content in sorted(files.items())
+        if path.rpartition("/")[2] == ".htaccess" and isinstance(content, InMemory)
     }
 
 

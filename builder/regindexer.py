@@ -48,7 +48,7 @@ def config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
         ),
         dispatch=Dispatch(tuple(_routes(indexes, entries)), default_tag(indexes), _unknown_tag(indexes)),
         tag_folders={},
-        targets={},
+        publishing={},
         icons=_icons(data.get("icons_uri", "/icons/")),
         cache=Cache(index=30 * 60),
     )

@@ -78,8 +78,9 @@ def _explained(document: Document, error: Any, schema: Mapping[str, Any]) -> Ite
             yield document.problem(path, f"one is given twice in {_shown(error.instance)}", "Keep one of each.")
         case "oneOf":
             both = all(key in error.instance for branch in error.validator_value for key in branch["required"])
-            what = "`registry` and `layouts` in one source" if both else "neither `registry` nor `layouts`"
-            fix = "Make them two sources." if both else f"Expected {schema['description']}."
+            one, other = (branch["required"][0] for branch in error.validator_value)
+            what = f"both `{one}` and `{other}`" if both else f"neither `{one}` nor `{other}`"
+            fix = "Make them two." if both else f"Expected {schema['description']}."
             yield document.problem(path, what, fix)
         case "not":
             yield document.problem(path, _description(schema))

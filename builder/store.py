@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +18,15 @@ from builder.files import create_folder
 
 SNAPSHOTS = "snapshots"
 CURRENT = "current"
+TARGETS = "targets"
+BUILT = "built"
 UNFINISHED = ".unfinished-"
 """How the name of a snapshot's folder starts while it is written."""
+REMOVED = ".removed-"
+"""How it starts while it is removed."""
+
+_POLL = 0.1  # seconds
+_WAIT = "Try again when it is done, or with `--wait SECONDS`; reading (list, show, status) never waits."
 
 
 class Store:
@@ -27,6 +37,8 @@ class Store:
         self.snapshots = root / SNAPSHOTS
         self.current_link = root / CURRENT
         self.cache = root / "cache"
+        self.targets = root / TARGETS
+        """What is known of each target: `NAME.json`, whose `live` is the snapshot that it shows."""
         self.lock: int | None = None
         """The descriptor that holds the lock, while this process is the writer."""
 
@@ -59,6 +71,29 @@ class Store:
             raise FlatdexError(why, "Move it away, then promote again.") from error
         return target.name if str(target) == f"{SNAPSHOTS}/{target.name}" and is_id(target.name) else None
 
+    def note_built(self) -> None:
+        """Keeps when a build was done last, whether or not it found anything new."""
+        (self.root / BUILT).touch()
+        (self.root / BUILT).chmod(0o644)
+
+    def built(self) -> int | None:
+        """When a build was done last, in seconds."""
+        try:
+            return int((self.root / BUILT).stat().st_mtime)
+        except OSError:
+            return None
+
+    def shown_by_targets(self) -> frozenset[str]:
+        """The ids of the snapshots that targets are known to show."""
+        found = set()
+        for file in self.targets.glob("*.json"):
+            try:
+                live = json.loads(file.read_bytes())["live"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            found |= {live} if isinstance(live, str) and is_id(live) else set()
+        return frozenset(found)
+
     def find(self, wanted: str) -> Snapshot:
         """The complete snapshot whose id is, or alone starts with, `wanted`. Raises UsageError."""
         found = list(self.complete(wanted))
@@ -79,8 +114,8 @@ class Store:
             raise FlatdexError(f"the snapshot {identifier}{where} is not complete: {error}", fix) from error
 
     @contextlib.contextmanager
-    def locked(self, verb: str, create: bool = False) -> Iterator[None]:
-        """Makes this process the store's one writer. Raises LockedError while another one is.
+    def locked(self, verb: str, create: bool = False, wait: float = 0) -> Iterator[None]:
+        """Makes this process the store's one writer. Raises LockedError if another one is, for longer than `wait` s.
 
         Only with `create` a store that is not there is made: else its name was probably mistyped.
         """
@@ -90,7 +125,8 @@ class Store:
             raise FlatdexError(f"no complete snapshot in {self.root}: it is not there", "`flatdex build` makes one.")
         self.lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            self._take_lock(self.lock, verb)
+            self._take_lock(self.lock, wait)
+            self._say_who(self.lock, verb)
             yield
         finally:
             os.close(self.lock)
@@ -103,16 +139,26 @@ class Store:
             what = f"the store {self.root} cannot be made: {error.strerror}"
             raise FlatdexError(what, "A store is a folder: look at `store` in the configuration.") from error
 
-    def _take_lock(self, descriptor: int, verb: str) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
-            fix = "Try again when it is done; reading (list, show, status) never waits."
-            raise LockedError(f"{self.root} is being written to by {holder or 'another process'}", fix) from error
+    def _take_lock(self, descriptor: int, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise LockedError(self._holder(descriptor), _WAIT) from error
+                time.sleep(_POLL)
+
+    def _holder(self, descriptor: int) -> str:
+        holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+        process = re.search(r"\(process ([0-9]+)\)", holder)
+        if process and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists():
+            holder = f"what {holder} has left running"
+        return f"{self.root} is being written to by {holder or 'another process'}"
+
+    def _say_who(self, descriptor: int, verb: str) -> None:
+        """For those who meet the lock. On a full disk they are told less: room must be made there somehow."""
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        try:
+        with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"`flatdex {verb}` (process {os.getpid()}) since {since}\n".encode(), 0)
-        except OSError as error:
-            raise FlatdexError(f"{self.root / 'lock'} cannot be written: {error.strerror}") from error

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from itertools import islice
 
 from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.files import make_durable
 from builder.store import SNAPSHOTS, Store
-from sync import verify
+from sync.verify import Sound
 
 _LONGEST_WAIT = 60  # seconds
 _TEMPORARY = ".current-"
-_SHOWN = 5
 _CLOCK_TICK = 0.01  # seconds by which the clock of the file system may lag
 
 
@@ -31,30 +29,28 @@ class Promotion:
         """Whether anything was flipped."""
         return self.before != self.now
 
+    @property
+    def line(self) -> str:
+        """For a person."""
+        if not self.changed:
+            return f"{self.now} is current already"
+        return f"promoted {self.now}" + (f" (before: {self.before})" if self.before else "")
 
-def promote(store: Store, snapshot: Snapshot) -> Promotion:
-    """Lets `current` name `snapshot`. The caller holds the lock. Raises FlatdexError, and then nothing has changed."""
+
+def promote(store: Store, sound: Sound) -> Promotion:
+    """Lets `current` name the snapshot. The caller holds the lock. If FlatdexError is raised, nothing has changed."""
     before = store.current()
-    if before == snapshot.id:
+    if before == sound.unchecked.id:
         return Promotion(before, before)
-    refuse_damaged(snapshot)
+    snapshot = sound.checked()
     _wait_for_mtimes(snapshot)
-    make_durable(store.root)
+    try:
+        make_durable(store.root)
+    except OSError as error:
+        what = f"{store.root} could not be written durably, so nothing was promoted: {error.strerror}"
+        raise FlatdexError(what, "Look after the disk: it reports an error.") from error
     _flip(store, snapshot.id)
     return Promotion(before, snapshot.id)
-
-
-def refuse_damaged(snapshot: Snapshot) -> None:
-    """Raises FlatdexError for a snapshot whose files are not what was written: no target shall get them."""
-    found = list(islice(verify.faults(snapshot), _SHOWN + 1))
-    if found:
-        more = ["..."] if len(found) > _SHOWN else []
-        lines = "\n  ".join([*found[:_SHOWN], *more])
-        what = f"the snapshot {snapshot.id} is damaged and was not published:\n  {lines}"
-        raise FlatdexError(
-            what,
-            "What was published is untouched. `flatdex build --full` makes a sound one of what the sources hold now.",
-        )
 
 
 def _wait_for_mtimes(snapshot: Snapshot) -> None:

@@ -1,133 +1,267 @@
-"""Copies what `current` names to targets: the snapshot first, then `current` alone, so that nobody sees half."""
+"""Copies what `current` names to targets: everything first, then the pointers, in order and together."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 
+from builder.description import Snapshot
 from builder.errors import FlatdexError
-from builder.files import create_folder
-from builder.store import CURRENT, SNAPSHOTS, Store
-from sync.promote import refuse_damaged
-from sync.rsync import RsyncError, live, rsync
-from sync.served import description_url, served
+from builder.store import Store
+from sync import notes
+from sync.by_rclone import RcloneCarrier
+from sync.by_rsync import RsyncCarrier
+from sync.carrier import Carrier, Live
+from sync.order import Stand, decide
+from sync.programs import EndedError, Programs
+from sync.served import ask
+from sync.settings import Settings
 from sync.targets import Kind, Target
+from sync.verify import DamagedError, Sound
 
 Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+_PAUSES = (0.5, 2.0)  # seconds before the second and the third try
+_PATIENCE = 10.0  # seconds that a target which is ready waits for those that are not
+_TICK = 0.1
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class How:
+    """How to push. `thorough` reads every byte there, `force` overwrites what another store has published."""
+
+    thorough: bool = True
+    force: bool = False
+
+
+THOROUGH = How()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one target: what was live there before, an error if it failed, whether its URL was asked."""
+    """What became of one target: what was live there before, how many files were sent, an error if it failed,
+    whether its URL was asked, and whether it had failed the last time, too."""
 
     target: str
     snapshot: str
     before: str | None = None
     error: str = ""
     asked: bool = False
+    sent: int = 0
+    again: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether readers, or their files, have anything new."""
+        return not self.error and (self.before != self.snapshot or self.sent > 0)
 
     @property
     def line(self) -> str:
         """For a person; only a target that was asked over HTTP is said to serve."""
         if self.error:
             return f"{self.target}: failed: {self.error}"
-        already = "already " if self.before == self.snapshot else ""
-        return f"{self.target}: {already}{'serves' if self.asked else 'has'} {self.snapshot}"
+        already = "already " if self.before == self.snapshot and not self.sent else ""
+        mended = f" (mended, {self.sent} files sent)" if self.before == self.snapshot and self.sent else ""
+        return f"{self.target}: {already}{'serves' if self.asked else 'has'} {self.snapshot}{mended}"
 
 
-def push(store: Store, targets: Iterable[Target], folder: Path, say: Say) -> list[Outcome]:
-    """Brings each target to what `current` names; one that fails does not hold up the others.
+def carrier(programs: Programs, store: Store, target: Target) -> Carrier:
+    """How files get to a target."""
+    return RcloneCarrier(programs, target) if target.kind is Kind.RCLONE else RsyncCarrier(programs, store, target)
 
-    The caller holds the lock. `folder` is where rsync and ssh run: relative key paths are relative to it.
-    """
+
+def promoted(store: Store) -> Sound:
+    """What `current` names. Raises FlatdexError if nothing was promoted yet, or if it is not there any more."""
     identifier = store.current()
     if identifier is None:
-        raise FlatdexError(
-            f"nothing was promoted yet in {store.root}", "First `flatdex build`, then `flatdex promote`."
-        )
-    found = store.snapshot(identifier)
-    refuse_damaged(found)
-    snapshot = found.id
-    outcomes = []
-    for target in targets:
-        say(f"pushing {snapshot} to {target.name}")
-        outcomes.append(_push(store, snapshot, target, folder))
-    return outcomes
+        fix = "First `flatdex build`, then `flatdex promote`."
+        raise FlatdexError(f"nothing was promoted yet in {store.root}", fix)
+    return Sound(store.snapshot(identifier))
 
 
-def _push(store: Store, snapshot: str, target: Target, folder: Path) -> Outcome:
-    before = None
-    try:
-        before = live(target, folder)
-        _copy(store, snapshot, before, target, folder)
-        rsync(target, folder, "--links", str(store.root / CURRENT), f"{target.destination}/", holding=store.lock)
-        if target.url:
-            _ask(target.url, snapshot)
-    except FlatdexError as error:
-        return Outcome(target.name, snapshot, before, error=" ".join(str(error).split()))
-    return Outcome(target.name, snapshot, before, asked=bool(target.url))
+def push(
+    store: Store,
+    sound: Sound,
+    settings: Settings,
+    targets: Iterable[Target],
+    how: How = THOROUGH,
+    say: Say = lambda text: None,
+    progress: Progress = lambda done, total: None,
+) -> list[Outcome]:
+    """Brings each of `targets` to what `current` names; one that fails does not hold up the others.
+
+    The caller holds the lock. Raises DamagedError if the snapshot is not what was built: nobody gets it then.
+    """
+    if how.thorough:
+        sound.checked()
+    programs = Programs(settings.folder, store.lock)
+    return _Run(store, sound, settings, tuple(targets), how, programs, say, progress).outcomes()
 
 
-def _copy(store: Store, snapshot: str, before: str | None, target: Target, folder: Path) -> None:
-    """The snapshot's files; a target that has lost even `snapshots/` gets it again."""
-    if before is None:
-        _make_folders(store, target, folder)
-    try:
-        _copy_files(store, snapshot, before, target, folder)
-    except RsyncError as error:
-        if before is None or "mkdir" not in error.what:
-            raise
-        _make_folders(store, target, folder)
-        _copy_files(store, snapshot, None, target, folder)
+@dataclass
+class _Sent:
+    """A target that has everything, and what was live there before."""
+
+    carrier: Carrier
+    live: Live
+    files: int
 
 
-def _copy_files(store: Store, snapshot: str, before: str | None, target: Target, folder: Path) -> None:
-    """What the snapshot before has too is linked to it there, and not sent."""
-    linked = [f"--link-dest=../{before}"] if before and before != snapshot else []
-    rsync(
-        target,
-        folder,
-        "--recursive",
-        "--links",
-        "--perms",
-        "--times",
-        "--checksum",
-        "--delete",
-        "--chmod=D755,F644",
-        *linked,
-        f"{store.snapshots / snapshot}/",
-        f"{target.destination}/{SNAPSHOTS}/{snapshot}/",
-        holding=store.lock,
-    )
+class _Run:
+    """One push: threads that send and flip, and a loop that decides what comes next."""
 
+    def __init__(
+        self,
+        store: Store,
+        sound: Sound,
+        settings: Settings,
+        targets: tuple[Target, ...],
+        how: How,
+        programs: Programs,
+        say: Say,
+        progress: Progress,
+    ) -> None:
+        self._store, self._sound, self._settings, self._targets = store, sound, settings, targets
+        self._how, self._programs, self._say, self._progress = how, programs, say, progress
+        self._snapshot = sound.unchecked
+        self._stands = {target.name: Stand.SENDING for target in targets}
+        self._sent: dict[str, _Sent] = {}
+        self._errors: dict[str, str] = {}
+        self._lives: dict[str, Live] = {}
 
-def _make_folders(store: Store, target: Target, folder: Path) -> None:
-    """The target's own folder and `snapshots/` in it, open to its web server under any umask."""
-    if target.kind is Kind.FOLDER:
+    def outcomes(self) -> list[Outcome]:
+        """Does all of it. If it is interrupted, or may not go on, the programs that run are ended first."""
+        parallel = self._settings.parallel
+        with ThreadPoolExecutor(parallel) as senders, ThreadPoolExecutor(parallel) as flippers:
+            try:
+                self._loop(senders, flippers)
+            except BaseException:
+                self._programs.end()
+                raise
+        return [self._outcome(target) for target in self._targets]
+
+    def _loop(self, senders: ThreadPoolExecutor, flippers: ThreadPoolExecutor) -> None:
+        started = time.monotonic()
+        first_ready: float | None = None
+        waiting: dict[Future[None], Target] = {senders.submit(self._send, each): each for each in self._targets}
+        while waiting:
+            for future in wait(waiting, _TICK, FIRST_COMPLETED).done:
+                self._take(waiting.pop(future), future)
+            now = time.monotonic()
+            if first_ready is None and Stand.READY in self._stands.values():
+                first_ready = now
+            patience = max(_PATIENCE, 2 * ((first_ready or now) - started))
+            patient = first_ready is None or now - first_ready < patience
+            for target in self._decide(patient):
+                waiting[flippers.submit(self._flip, target)] = target
+            ended = sum(each in (Stand.LIVE, Stand.FAILED) for each in self._stands.values())
+            self._progress(ended, len(self._stands))
+
+    def _decide(self, patient: bool) -> list[Target]:
+        """The targets to flip now; who can't any more bars those who come after it in turn."""
+        while (decision := decide(dict(self._stands), self._after(), self._settings.quorum, patient)).bar:
+            for name, why in decision.bar.items():
+                self._stands[name], self._errors[name] = Stand.FAILED, why
+        for name in decision.flip:
+            self._stands[name] = Stand.FLIPPING
+        return [target for target in self._targets if target.name in decision.flip]
+
+    def _after(self) -> dict[str, tuple[str, ...]]:
+        return {target.name: target.after for target in self._targets}
+
+    def _take(self, target: Target, future: Future[None]) -> None:
+        """What came of a thread's work."""
         try:
-            create_folder(Path(target.destination))
-        except OSError as error:
-            raise FlatdexError(f"{target.destination} cannot be made: {error.strerror}") from error
-    rsync(
-        target,
-        folder,
-        "--dirs",
-        "--perms",
-        "--chmod=D755",
-        "--mkpath",
-        f"--include=/{SNAPSHOTS}/",
-        "--exclude=*",
-        f"{store.root}/",
-        f"{target.destination}/",
-        holding=store.lock,
-    )
+            future.result()
+        except (DamagedError, EndedError):
+            raise
+        except FlatdexError as error:
+            self._stands[target.name] = Stand.FAILED
+            self._errors[target.name] = " ".join(str(error).split())
+            return
+        was = self._stands[target.name]
+        self._stands[target.name] = Stand.LIVE if was is Stand.FLIPPING else Stand.READY
+
+    def _send(self, target: Target) -> None:
+        self._refuse_early(target)
+        self._trying(target, self._send_once, Stand.RETRYING)
+
+    def _refuse_early(self, target: Target) -> None:
+        """Whom a target comes after, and who is not part of this push, has to be live already."""
+        others = {other.name: other for other in self._settings.targets}
+        for name in target.after:
+            if name in others and name not in self._stands:
+                live = carrier(self._programs, self._store, others[name]).look(self._snapshot)
+                if live.id != self._snapshot.id:
+                    fix = f"`flatdex push --only {name}` first."
+                    raise FlatdexError(f"not flipped, since {name} shows {live.id or 'nothing'}", fix)
+                if others[name].url:
+                    ask(others[name].url, self._snapshot)
+
+    def _trying(self, target: Target, work: Callable[[Target], None], failed_once: Stand | None = None) -> None:
+        """Tries again what may get better by itself."""
+        for pause in (*_PAUSES, None):
+            try:
+                work(target)
+                break
+            except FlatdexError as error:
+                if pause is None or not error.again:
+                    raise
+                if failed_once:
+                    self._stands[target.name] = failed_once
+                self._say(f"{target.name}: {error.what}; trying again")
+                self._programs.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311
+
+    def _send_once(self, target: Target) -> None:
+        carries = carrier(self._programs, self._store, target)
+        live = carries.look(self._snapshot)
+        self._lives[target.name] = live
+        self._refuse_foreign(live)
+        files = 0
+        if self._is_thorough(target) or not live.same:
+            self._say(f"pushing {self._snapshot.id} to {target.name}")
+            files = carries.send(self._sound.checked(), live, self._is_thorough(target))
+        self._sent[target.name] = _Sent(carries, live, files)
+
+    def _is_thorough(self, target: Target) -> bool:
+        return self._how.thorough or time.time() - notes.of_target(self._store, target.name).checked > _DAY
+
+    def _refuse_foreign(self, live: Live) -> None:
+        """A store that was lost, or another builder's target: what is live there is ahead of what this store knows."""
+        shown = live.described
+        if self._how.force or shown is None or live.same:
+            return
+        ours, theirs = (each.document["remote"]["id"] for each in (self._snapshot, shown))
+        if ours and theirs and ours != theirs:
+            fix = "Is it the right place? If so: `flatdex push --force`."
+            raise FlatdexError(f"it shows another remote, {theirs}", fix)
+        if shown.version >= self._snapshot.version and not (self._store.snapshots / shown.id).is_dir():
+            fix = "If this store is new, or was restored: `flatdex adopt`; if it is right so: `flatdex push --force`."
+            raise FlatdexError(f"it shows {shown.id}, version {shown.version}, which this store does not know", fix)
+
+    def _flip(self, target: Target) -> None:
+        sent = self._sent[target.name]
+        if not sent.live.same or sent.files:
+            self._trying(target, lambda _: sent.carrier.flip(self._snapshot, sent.live))
+        if target.url:
+            ask(target.url, self._snapshot, tries=3 if target.kind is Kind.RCLONE else 1)
+
+    def _outcome(self, target: Target) -> Outcome:
+        name, live = target.name, self._lives.get(target.name, Live())
+        error = self._errors.get(name, "")
+        if error:
+            again = notes.note_failure(self._store, name, live.id, error)
+            return Outcome(name, self._snapshot.id, live.id, error, again=again)
+        sent = self._sent[name]
+        notes.note_live(self._store, name, self._snapshot.id, checked=self._is_thorough(target) or not live.same)
+        return Outcome(name, self._snapshot.id, live.id, asked=bool(target.url), sent=sent.files)
 
 
-def _ask(url: str, snapshot: str) -> None:
-    try:
-        shown = served(url)
-    except FlatdexError as error:
-        raise FlatdexError(f"copied, but not served: {error}") from error
-    if shown != snapshot:
-        raise FlatdexError(f"copied, but {description_url(url)} still shows {shown}")
+def pushed(store: Store, target: Target, programs: Programs, snapshot: Snapshot) -> Live:
+    """What a target shows now, held against `snapshot`."""
+    return carrier(programs, store, target).look(snapshot)

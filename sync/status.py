@@ -2,50 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 
-from builder.description import Snapshot, time_text
+from builder.description import Snapshot, time_text, timestamp
 from builder.errors import FlatdexError
 from builder.store import Store
-from sync.rsync import live
+from sync import log, notes
+from sync.carrier import Live
+from sync.programs import Programs
+from sync.push import carrier
 from sync.served import served
+from sync.settings import Settings
 from sync.targets import Target
+
+Promotions = Sequence[tuple[str, str]]
+"""Ids and times of what was promoted, the newest first."""
 
 
 @dataclass(frozen=True)
 class TargetStatus:
-    """What a target's `current` names, or why that could not be found out."""
+    """What a target's pointer names, since when, or why that could not be found out; how far it is behind.
+
+    `behind` is a number of snapshots, None if it can't be told; `behind_since` when the next one was promoted.
+    """
 
     target: str
     live: str | None
     up_to_date: bool
     error: str = ""
+    since: str | None = None
+    behind: int | None = None
+    behind_since: str | None = None
+    last_error: str = ""
+    failing_since: str | None = None
+
+    @property
+    def line(self) -> str:
+        """For a person."""
+        if self.error:
+            state = self.error
+        elif self.up_to_date:
+            state = f"{self.live}, up to date" + (f" since {self.since}" if self.since else "")
+        else:
+            far = f"{self.behind} behind" if self.behind else "not the current one"
+            since = f" since {self.behind_since}" if self.behind_since else ""
+            state = f"{self.live or 'nothing'}, {far}{since}: `flatdex push`"
+        last = f"; failing since {self.failing_since}: {self.last_error}" if self.last_error and not self.error else ""
+        return f"{self.target}: {state}{last}"
 
 
-def target_status(target: Target, current: str | None, folder: Path) -> TargetStatus:
-    """Asks the target, by the way that push takes."""
+@dataclass(frozen=True)
+class Status:
+    """The state of a store and its targets. `built` is when a build was last done, `promoted` when `current` was."""
+
+    store: str
+    current: str | None
+    error: str
+    newest: str | None
+    hold: dict[str, str] | None
+    built: str | None
+    promoted: str | None
+    targets: tuple[TargetStatus, ...]
+
+    @property
+    def behind(self) -> tuple[TargetStatus, ...]:
+        """The targets that don't show what they should."""
+        return tuple(target for target in self.targets if not target.up_to_date)
+
+
+def status(store: Store, settings: Settings) -> Status:
+    """Asks the store, and all targets at once."""
+    current, newest, held = store.current(), store.newest(), notes.hold(store)
+    promotions = list(log.promoted(store))
+    error = _error(store, current)
+    against = newest if error or current is None else store.snapshot(current)
+    programs = Programs(settings.folder)
+    with ThreadPoolExecutor(settings.parallel) as pool:
+        try:
+            ask = partial(target_status, store, programs=programs, current=current, against=against, past=promotions)
+            asked = [pool.submit(ask, each) for each in settings.targets]
+            targets = tuple(each.result() for each in asked)
+        except BaseException:
+            programs.end()
+            raise
+    built = store.built()
+    return Status(
+        store=str(store.root),
+        current=current,
+        error=error,
+        newest=newest.id if newest else None,
+        hold={"reason": held.reason, "who": held.who, "since": time_text(held.since)} if held else None,
+        built=time_text(built) if built else None,
+        promoted=next((when for identifier, when in promotions if identifier == current), None),
+        targets=targets,
+    )
+
+
+def target_status(
+    store: Store, target: Target, programs: Programs, current: str | None, against: Snapshot | None, past: Promotions
+) -> TargetStatus:
+    """Asks the target, by the way that push takes, and by its URL; `against` is what is current."""
+    note = notes.of_target(store, target.name)
+    failing = time_text(note.failing) if note.failing else None
     try:
-        found = live(target, folder)
-        shown = served(target.url) if target.url else found
+        live = carrier(programs, store, target).look(against) if against else Live()
+        shown = served(target.url) if target.url else live.id
     except FlatdexError as error:
-        return TargetStatus(target.name, None, False, error.what)
-    if shown != found:
-        return TargetStatus(target.name, found, False, f"has {found}, but {target.url} shows {shown}")
-    return TargetStatus(target.name, found, found is not None and found == current)
+        what = " ".join(error.what.split())
+        return TargetStatus(target.name, None, False, what, last_error=note.error, failing_since=failing)
+    torn = f"has {live.id}, but {target.url} shows {shown}" if shown != live.id else ""
+    good = not torn and live.id is not None and live.id == current
+    return TargetStatus(
+        target=target.name,
+        live=live.id,
+        up_to_date=good,
+        error=torn,
+        since=time_text(note.since) if note.since and note.live == live.id else None,
+        behind=None if good or not (live.described and against) else max(0, against.version - live.described.version),
+        behind_since=None if good else behind_since(past, live.id),
+        last_error=note.error,
+        failing_since=failing,
+    )
 
 
-def status(store: Store, targets: Iterable[Target], folder: Path) -> dict[str, object]:
-    """The state of the store and of `targets`."""
-    current, newest = store.current(), store.newest()
-    return {
-        "store": str(store.root),
-        "current": current,
-        "error": _error(store, current),
-        "newest": newest.id if newest else None,
-        "targets": [asdict(target_status(target, current, folder)) for target in targets],
-    }
+def behind_since(past: Promotions, live: str | None) -> str | None:
+    """When what came after `live` was promoted; for what was never promoted here, when the first one was."""
+    after = None
+    for identifier, when in past:
+        if identifier == live:
+            return after
+        after = when
+    return after
+
+
+def too_old(found: Status, max_age: int, now: int) -> list[str]:
+    """What exceeds an age in seconds, a line each: the last build, and the time that each target is behind."""
+    lines = []
+    if found.built is None or now - timestamp(found.built) > max_age:
+        lines.append(f"the last build was done {found.built or 'never'}")
+    lines += [
+        f"{target.target} is behind since {target.behind_since or 'ever'}"
+        for target in found.behind
+        if target.behind_since is None or now - timestamp(target.behind_since) > max_age
+    ]
+    return lines
 
 
 def _error(store: Store, current: str | None) -> str:
@@ -59,15 +163,11 @@ def _error(store: Store, current: str | None) -> str:
     return ""
 
 
-def summary(snapshot: Snapshot, current: str | None) -> dict[str, object]:
-    """A snapshot in a list."""
-    counts = snapshot.document["counts"]
-    return {
-        "id": snapshot.id,
-        "created": time_text(snapshot.created),
-        "current": snapshot.id == current,
-        "version": snapshot.version,
-        "previous": snapshot.previous,
-        **counts,
-        "skips": len(snapshot.document["skips"]),
-    }
+def as_json(found: Status) -> dict[str, object]:
+    """For a script."""
+    return asdict(found)
+
+
+def now() -> int:
+    """In seconds."""
+    return int(time.time())

@@ -7,24 +7,32 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
+from builder.configfile import seconds
 from builder.errors import UsageError
 
 DEFAULT_SSH = "ssh -o BatchMode=yes"
 """Never asks for a password: under cron nobody would answer."""
+DEFAULT_TIMEOUT = 60
 
 
 class Kind(Enum):
-    """How rsync reaches a target."""
+    """How a target is reached."""
 
     FOLDER = "folder"
     SSH = "ssh"
     DAEMON = "daemon"
+    RCLONE = "rclone"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A place that holds `snapshots/` and `current`. `destination` is in rsync's form, without a slash at its end."""
+    """A place that shows snapshots. `destination` is in the form of its program, without a slash at its end.
+
+    By rsync it holds `snapshots/` and `current`; by rclone the files of one snapshot. `timeout` is in seconds without
+    a byte; `bwlimit` in the form that both programs know, such as `500k`; `after` names targets.
+    """
 
     name: str
     destination: str
@@ -32,6 +40,9 @@ class Target:
     ssh: str = DEFAULT_SSH
     password_file: Path | None = None
     url: str = ""
+    timeout: int = DEFAULT_TIMEOUT
+    bwlimit: str = ""
+    after: tuple[str, ...] = ()
 
 
 def kind_of(destination: str) -> Kind:
@@ -41,20 +52,24 @@ def kind_of(destination: str) -> Kind:
     return Kind.SSH if re.match(r"(?:[^/:@]+@)?(?:\[[^\]/]+\]|[^/:]+):", destination) else Kind.FOLDER
 
 
-def target(name: str, settings: Mapping[str, str], folder: Path) -> Target:
+def target(name: str, settings: Mapping[str, Any], folder: Path) -> Target:
     """A target from its validated settings; relative paths are relative to `folder`."""
-    kind = kind_of(settings["rsync"])
-    destination = settings["rsync"]
+    by_rclone = "rclone" in settings
+    destination: str = settings["rclone" if by_rclone else "rsync"]
+    kind = Kind.RCLONE if by_rclone else kind_of(destination)
     if kind is Kind.FOLDER:
         destination = str((folder / Path(destination).expanduser()).absolute())
     password = settings.get("password_file")
     return Target(
         name=name,
-        destination=_without_end(destination),
+        destination=destination.rstrip("/") if by_rclone else _without_end(destination),
         kind=kind,
         ssh=settings.get("ssh", DEFAULT_SSH),
         password_file=(folder / Path(password).expanduser()).absolute() if password else None,
         url=settings.get("url", ""),
+        timeout=max(1, seconds(settings["timeout"])) if "timeout" in settings else DEFAULT_TIMEOUT,
+        bwlimit=settings.get("bwlimit", ""),
+        after=tuple(settings.get("after", ())),
     )
 
 

@@ -1,12 +1,63 @@
-"""Holds a snapshot against its description: every size, hash and mtime, and nothing beside them."""
+"""Holds a snapshot against its description: every size, hash and mtime, nothing beside them, and all that is named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from builder.description import DESCRIPTION, FileEntry, Snapshot
+from builder.errors import FlatdexError
 from builder.files import files_in, sha256_of
+from builder.parallel import mapped
+from sync import mentions
+
+_SHOWN = 5
+_READERS = 2  # threads: hashing lets other threads run
+_AT_ONCE = 256  # files that a thread is given
+
+
+class DamagedError(FlatdexError):
+    """A snapshot's files are not what was written: nobody shall get them."""
+
+
+class Sound:
+    """A snapshot that is held against its description once, when that is needed first; may be shared by threads."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._guard = threading.Lock()
+        self._error: DamagedError | None = None
+        self._checked = False
+
+    @property
+    def unchecked(self) -> Snapshot:
+        """For what only asks, and brings nothing to anybody."""
+        return self._snapshot
+
+    def checked(self) -> Snapshot:
+        """The snapshot. Raises DamagedError if any of its files is not what was written."""
+        with self._guard:
+            if not self._checked:
+                self._error = _damage(self._snapshot)
+                self._checked = True
+            if self._error:
+                raise self._error
+        return self._snapshot
+
+
+def _damage(snapshot: Snapshot) -> DamagedError | None:
+    found = list(islice(faults(snapshot), _SHOWN + 1))
+    if not found:
+        return None
+    more = ["..."] if len(found) > _SHOWN else []
+    lines = "\n  ".join([*found[:_SHOWN], *more])
+    return DamagedError(
+        f"the snapshot {snapshot.id} is damaged and was not published:\n  {lines}",
+        "What was published is untouched. `flatdex build --full` makes a sound one of what the sources hold now.",
+    )
 
 
 def faults(snapshot: Snapshot) -> Iterator[str]:
@@ -14,13 +65,22 @@ def faults(snapshot: Snapshot) -> Iterator[str]:
     known = {entry.path for entry in snapshot.all_files}
     for path in sorted(files_in(snapshot.folder) - known - {DESCRIPTION}):
         yield f"{path}: is not in {DESCRIPTION}"
-    for entry in snapshot.all_files:
-        fault = _fault(snapshot.folder / entry.path, entry)
-        if fault:
-            yield f"{entry.path}: {fault}"
+    wrong = set()
+    entries = snapshot.all_files
+    parts = (entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE))
+    for found in mapped(_READERS, partial(_faults, snapshot.folder), parts):
+        for path, fault in found:
+            wrong.add(path)
+            yield f"{path}: {fault}"
+    yield from mentions.missing(snapshot, wrong)
 
 
-def _fault(file: Path, entry: FileEntry) -> str | None:
+def _faults(folder: Path, entries: Sequence[FileEntry]) -> list[tuple[str, str]]:
+    return [(entry.path, fault) for entry in entries if (fault := _fault(folder, entry))]
+
+
+def _fault(folder: Path, entry: FileEntry) -> str | None:
+    file = folder / entry.path
     try:
         found = file.lstat()
         if not file.is_file() or file.is_symlink():

@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 
 import flatdex
-from builder import appstream, flatpak, oci, snapshot
+from builder import appstream, flatpak, oci, writing
 from builder.build import build
 from builder.description import Snapshot, is_inside
 from builder.errors import FlatdexError
@@ -89,7 +89,7 @@ ROOT = Path(flatdex.__file__).parent
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No login of whoever runs the tests is sent to anybody, no proxy of theirs is asked, and no disk is waited for."""
-    monkeypatch.setattr(snapshot, "make_durable", lambda folder: None)
+    monkeypatch.setattr(writing, "make_durable", lambda folder: None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("http_proxy", "https_proxy", "all_proxy", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "DOCKER_CONFIG"):
         monkeypatch.delenv(name, raising=False)

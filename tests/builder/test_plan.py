@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from builder import plan, snapshot
 from builder.build import How, build
 from builder.catalog import Catalog, Image
-from builder.config import Config
-from builder.description import FileEntry, KeptEntry, Snapshot, time_text
+from builder.config import GRACE, Config
+from builder.description import FileEntry, KeptEntry, Snapshot, spells_hash, time_text
 from builder.dispatch import Dispatch, Route
 from builder.errors import Exit, FlatdexError
 from builder.files import sha256_of
+from builder.history import History as Past
 from builder.outcome import Built
 from builder.site.content import Content, InMemory
 from builder.site.tree import Site
@@ -185,7 +186,7 @@ OTHER = ("icons/.htaccess", "index/static", "x.flatpakrepo")
 SITES = st.lists(
     st.tuples(
         st.dictionaries(st.sampled_from(PLAIN + OTHER), st.sampled_from(["one", "two", "three"])),
-        st.integers(-5000, 5000) | st.sampled_from([0, 1, plan.GRACE, -plan.GRACE]),
+        st.integers(-5000, 5000) | st.sampled_from([0, 1, GRACE, -GRACE]),
     ),
     min_size=1,
     max_size=8,
@@ -208,9 +209,10 @@ def site_of(texts: Mapping[str, str]) -> Site:
 def next_snapshot(site: Site, previous: Snapshot | None, now: int, dispatch: Dispatch = DISPATCH) -> Snapshot:
     """The snapshot that would be written, without writing it."""
     created = max(now, previous.created + 1) if previous else now
-    files = plan.entries(site, dispatch, previous, created)
-    kept = plan.kept(site.files, previous, created)
+    history = Past(previous, (previous,) if previous else ())
     described = json.loads(json.dumps({"dispatch": asdict(dispatch)}))
+    files = plan.entries(site.files, site.twins, described["dispatch"], history, created)
+    kept = plan.kept(site.files, history, created, GRACE)
     return Snapshot(Path(), str(created), 1, created, None, files, kept, described)
 
 
@@ -252,11 +254,11 @@ def test_any_sequence_of_sites_keeps_hash_named_files_for_the_grace_time(
         now += later
         site = site_of(texts)
         one = next_snapshot(site, previous, now)
-        for path in {*(entry.path for entry in previous.files if plan.spells_hash(entry))} if previous else ():
-            until[path] = one.created + plan.GRACE
+        for path in {*(entry.path for entry in previous.files if spells_hash(entry))} if previous else ():
+            until[path] = one.created + GRACE
         expected = {path: end for path, end in until.items() if path not in site.files and end > one.created}
         assert {entry.path: entry.until for entry in one.kept} == expected
-        assert all(plan.spells_hash(entry) for entry in one.kept)
+        assert all(spells_hash(entry) for entry in one.kept)
         until = {path: end for path, end in until.items() if path in expected}
         previous = one
 
@@ -281,12 +283,12 @@ def test_a_hash_named_file_stays_for_the_grace_time_and_is_then_dropped(config: 
     path, content = hash_named("an icon")
     history.write(flat("an icon", page="one"))
     two = history.write(flat(page="two"))
-    end = history.now + plan.GRACE
+    end = history.now + GRACE
     entry = KeptEntry(path, content.size, content.sha256, two.created - 3600, end)
     assert two.kept == (entry,)
     assert two.document["kept"] == [{**asdict(entry), "until": time_text(end)}]
     assert path not in [file["path"] for file in two.document["files"]]
-    three = history.write(flat(page="three"), later=plan.GRACE - 1)
+    three = history.write(flat(page="three"), later=GRACE - 1)
     assert three.kept == (entry,), "carried on, and no longer than at first"
     assert (three.folder / path).samefile(two.folder / path)
     assert (three.folder / path).read_bytes() == content.data
@@ -306,7 +308,7 @@ def test_a_kept_file_that_is_named_again_is_an_ordinary_one(config: Config) -> N
     assert [entry for entry in three.files if entry.path == path] == [one.by_path[path]], "it was the same all the time"
     assert (three.folder / path).read_bytes() == content.data
     four = history.write(flat(page="four"))
-    assert [entry.until for entry in four.kept] == [history.now + plan.GRACE], "its time starts anew"
+    assert [entry.until for entry in four.kept] == [history.now + GRACE], "its time starts anew"
 
 
 def test_an_index_that_comes_back_while_it_is_kept_has_its_bytes_and_a_later_date(config: Config) -> None:
@@ -355,7 +357,7 @@ def test_kept_files_are_no_content(config: Config) -> None:
     history.write(flat("an icon", page="one"))
     two = history.write(flat(page="two"))
     assert two.kept
-    for later in (1, plan.GRACE, plan.GRACE * 2):
+    for later in (1, GRACE, GRACE * 2):
         written = snapshot.write(history.store, flat(page="two"), config, history.now + later)
         assert written == snapshot.Written(two.id, changed=False)
     assert plan.content_hash_of(two) == plan.content_hash(flat(page="two").files)

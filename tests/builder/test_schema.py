@@ -208,7 +208,7 @@ CHANGED = [
     # The two kinds of sources
     (
         ('registry: "http', 'layouts: [a], registry: "http'),
-        (4, "sources.main", "`registry` and `layouts` in one source", "Make them two sources."),
+        (4, "sources.main", "both `registry` and `layouts`", "Make them two."),
     ),
     (
         ('{registry: "http://127.0.0.1:5000"}', "{token: none}"),
@@ -246,11 +246,21 @@ def test_one_mistake_is_one_message(
 ADDED = [
     (
         "targets:\n  web: {ssh: ssh}\n",
-        (9, "targets.web", "the key `rsync` is missing", "Expected a mapping with at least `rsync: DESTINATION`."),
+        (
+            9,
+            "targets.web",
+            "neither `rsync` nor `rclone`",
+            "Expected a mapping with `rsync: DESTINATION` or `rclone: REMOTE:PATH`.",
+        ),
     ),
     (
         "targets:\n  web: /srv/x\n",
-        (9, "targets.web", 'expected a mapping with at least `rsync: DESTINATION`, but got "/srv/x"', ""),
+        (
+            9,
+            "targets.web",
+            'expected a mapping with `rsync: DESTINATION` or `rclone: REMOTE:PATH`, but got "/srv/x"',
+            "",
+        ),
     ),
     (
         "targets:\n  web: {rsync: -x}\n",

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import plan, snapshot
+from builder import plan, snapshot, writing
 from builder.catalog import Skip
 from builder.config import Config
 from builder.description import FileEntry, Snapshot
 from builder.errors import FlatdexError
+from builder.plan import Before
 from builder.site.content import Content, InMemory, OnDisk
 from builder.site.tree import Site
 from builder.store import Store
@@ -129,7 +130,7 @@ def test_mtimes_follow_the_promise(before: dict[str, tuple[str, int]], after: di
         return InMemory(text.encode()).sha256
 
     previous = {path: FileEntry(path, 1, sha256(text), mtime) for path, (text, mtime) in before.items()}
-    entries = plan.dated({path: InMemory(text.encode()) for path, text in after.items()}, previous, now)
+    entries = plan.dated({path: InMemory(text.encode()) for path, text in after.items()}, [Before(previous)], now)
     assert [entry.path for entry in entries] == sorted(after)
     for entry in entries:
         text, mtime = before.get(entry.path, ("", now - 1))
@@ -204,7 +205,7 @@ def test_a_crash_at_any_step_leaves_no_snapshot(store: Store, config: Config, mo
             def crash(*_: object) -> None:
                 raise KeyboardInterrupt
 
-            patch.setattr(plan if name == "description" else snapshot, name, crash)
+            patch.setattr(plan if name == "description" else writing, name, crash)
             with pytest.raises(KeyboardInterrupt):
                 snapshot.write(store, site(a="one"), config, NOW)
         assert list(store.complete()) == [], name

@@ -12,7 +12,8 @@ from tests.sync.site import CONFIG, DONE, NEW, USAGE, Site
 
 VERBS = (
     *("init", "check", "build", "rules", "serve", "publish"),
-    *("list", "show", "verify", "promote", "push", "status"),
+    *("list", "show", "diff", "verify", "log", "promote", "rollback", "hold", "release", "pin", "unpin", "prune"),
+    *("push", "status", "adopt"),
 )
 
 

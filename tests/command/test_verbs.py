@@ -34,7 +34,7 @@ def test_publish_builds_promotes_and_pushes_and_says_nothing_more_under_cron(pub
     refs = ["app/org.flatdex.Demo/x86_64/stable", "runtime/org.flatdex.Platform/x86_64/stable"]
     found = published.json("publish")
     assert [ref.split("/")[1] for ref in found.pop("refs")] == [ref.split("/")[1] for ref in refs]
-    serves = {"snapshot": name, "before": name, "error": "", "asked": False}
+    serves = {"snapshot": name, "before": name, "error": "", "asked": False, "sent": 0, "again": False}
     assert found == {
         "snapshot": name,
         "changed": False,
@@ -42,6 +42,8 @@ def test_publish_builds_promotes_and_pushes_and_says_nothing_more_under_cron(pub
         "stale": [],
         "advice": [],
         "promoted": {"before": name, "now": name, "changed": False},
+        "hold": None,
+        "pruned": None,
         "targets": [{"target": "one", **serves}, {"target": "two", **serves}],
     }
 

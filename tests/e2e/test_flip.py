@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import snapshot
+from builder import snapshot, writing
 from builder.build import How, build
 from builder.config import Config
 from builder.description import Snapshot
@@ -78,7 +78,7 @@ def chain(real_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, list
     """Successive snapshots of one store, whose content goes back and forth, and the two contents."""
     config = loaded(real_tmp, CONFIG)
     store = Store(config.store)
-    monkeypatch.setattr(snapshot, "make_durable", lambda folder: None)
+    monkeypatch.setattr(writing, "make_durable", lambda folder: None)
     sites = []
     for number in (0, 1):
         write_images(real_tmp, number)

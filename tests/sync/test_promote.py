@@ -14,7 +14,7 @@ import pytest
 
 from builder.store import Store
 from sync.promote import promote
-from sync.verify import faults
+from sync.verify import Sound, faults
 from tests.sync.site import AMBIGUOUS, DONE, FAILED, MIDDLE, NEW, OLD, USAGE, Site, with_snapshots
 
 FILE = "index/latest.json"
@@ -93,7 +93,8 @@ def test_current_is_a_relative_link(site: Site) -> None:
 
 def test_leaves_nothing_beside_current(site: Site) -> None:
     site.flatdex("promote", code=DONE)
-    assert sorted(path.name for path in site.store.iterdir()) == ["cache", "current", "lock", "snapshots"]
+    names = ["built", "cache", "current", "lock", "log.jsonl", "snapshots"]
+    assert sorted(path.name for path in site.store.iterdir()) == names
 
 
 def remove(snapshot: Path) -> None:
@@ -262,7 +263,7 @@ def test_readers_never_miss_a_file_while_current_goes_back_and_forth(real_tmp: P
     site = with_snapshots(real_tmp)
     store = Store(site.store)
     snapshots = [store.find(OLD), store.find(NEW)]
-    promote(store, snapshots[0])
+    promote(store, Sound(snapshots[0]))
     reader = subprocess.Popen(
         [sys.executable, "-c", _READER, site.store / "current", FILE, "index/.htaccess", "snapshot.json"],
         stdin=subprocess.PIPE,
@@ -273,7 +274,7 @@ def test_readers_never_miss_a_file_while_current_goes_back_and_forth(real_tmp: P
         assert reader.stdout and reader.stdout.readline() == "ready\n"
         flips, end = 0, time.monotonic() + 1
         while time.monotonic() < end or flips < 20:
-            flips += promote(store, snapshots[(flips + 1) % 2]).changed
+            flips += promote(store, Sound(snapshots[(flips + 1) % 2])).changed
         output, _ = reader.communicate("stop\n")
     reads, misses = map(int, output.split())
     assert reads > 1000

@@ -60,13 +60,17 @@ def test_status_sees_what_a_target_serves(site: Site, kind: str) -> None:
         site.configure({"web": target.settings})
         old = site.promote(OLD)
         missing = {"target": "web", "live": None, "up_to_date": False, "error": ""}
-        assert site.json("status", code=PARTLY)["targets"] == [missing]
+        (row,) = site.json("status", code=PARTLY)["targets"]
+        assert missing.items() <= row.items()
         site.flatdex("push", code=DONE)
-        assert site.json("status", code=DONE)["targets"] == [{**missing, "live": old, "up_to_date": True}]
+        (row,) = site.json("status", code=DONE)["targets"]
+        assert {**missing, "live": old, "up_to_date": True, "behind": None, "last_error": ""}.items() <= row.items()
+        assert row["since"] is not None
         site.promote(NEW)
-        assert site.json("status", code=PARTLY)["targets"] == [{**missing, "live": old}]
+        (row,) = site.json("status", code=PARTLY)["targets"]
+        assert {**missing, "live": old, "behind": 2}.items() <= row.items()
         if kind == "folder":
-            assert f"target   web: {old}, not the current one" in site.flatdex("status", code=PARTLY).stdout
+            assert f"target   web: {old}, 2 behind" in site.flatdex("status", code=PARTLY).stdout
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -146,8 +150,9 @@ def test_the_flip_comes_last(site: Site) -> None:
     push(site, OLD, target)
     script.write()
     new = push(site, NEW, target)
-    wanted = [f" . {target.root}/current", f" . {new}/", f" . {target.root}/"]
-    assert [call.endswith(end) for call, end in zip(script.calls, wanted, strict=True)] == [True, True, True]
+    looked, copied, flipped = script.calls
+    assert looked.endswith(f" . {target.root}/current {target.root}/current/snapshot.json")
+    assert copied.endswith(f" . {new}/") and flipped.endswith(f" . {target.root}/")
 
 
 @pytest.mark.parametrize("step", [COPY, FLIP], ids=["copy", "flip"])
@@ -247,7 +252,8 @@ def test_pushes_to_all_targets_or_to_those_named(site: Site) -> None:
     assert (served(one), served(two)) == (new, new)
     site.promote(MIDDLE)
     outcome = {"target": "one", "snapshot": site.current, "before": new, "error": "", "asked": False}
-    assert site.json("push", "one") == [outcome]
+    (found,) = site.json("push", "one")
+    assert outcome.items() <= found.items() and found["sent"] > 0 and not found["again"]
     assert (served(one), served(two)) == (site.current, new)
 
 

@@ -1,0 +1,162 @@
+"""Targets by rsync: folders, ssh hosts and daemons, laid out like a store, whose `current` is flipped by a rename."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from builder.description import DESCRIPTION, Snapshot, is_id
+from builder.errors import FlatdexError
+from builder.files import create_folder, make_durable
+from builder.store import CURRENT, SNAPSHOTS, Store
+from sync.carrier import Live, described
+from sync.programs import Programs
+from sync.rsync import NOT_ALL, RsyncError, rsync
+from sync.targets import Kind, Target
+
+_ANCHORED = "anchor the path"
+"""What a restricted rsync says of a path with `..`, where it wants one that starts at its folder."""
+
+
+class MungedError(FlatdexError):
+    """The daemon stores symlinks in a form that leads nowhere."""
+
+    def __init__(self) -> None:
+        fix = "Set `munge symlinks = no` for this module of the daemon, or `use chroot = yes`; then push again."
+        super().__init__("copied, but the rsync daemon stores symbolic links munged: `current` leads nowhere", fix)
+
+
+class RsyncCarrier:
+    """One target that holds `snapshots/` and `current`."""
+
+    def __init__(self, programs: Programs, store: Store, target: Target) -> None:
+        self._programs, self._store, self._target = programs, store, target
+        self._at = target.destination
+
+    def _rsync(self, *arguments: str) -> str:
+        return rsync(self._programs, self._target, *arguments)
+
+    def look(self, snapshot: Snapshot) -> Live:
+        """Fetches the link, and the description behind it, unless that is the one which is here already."""
+        with tempfile.TemporaryDirectory(prefix="flatdex-") as name:
+            sources = (f"{self._at}/{CURRENT}", f"{self._at}/{CURRENT}/{DESCRIPTION}")
+            known = f"--compare-dest={snapshot.folder.absolute()}"
+            whole = True
+            try:
+                self._rsync("--links", "--checksum", known, *sources, f"{name}/")
+            except RsyncError as error:
+                if error.code != NOT_ALL:  # there is no such link, or nothing behind it
+                    raise
+                whole = False
+            link, description = Path(name, CURRENT), Path(name, DESCRIPTION)
+            match = re.fullmatch(f"{SNAPSHOTS}/([^/]+)", str(link.readlink())) if link.is_symlink() else None
+            identifier = match[1] if match and is_id(match[1]) else None
+            if whole and not description.exists():
+                return Live(identifier, snapshot, same=identifier == snapshot.id)
+            shown = described(description.read_bytes()) if description.exists() else None
+            return Live(identifier, shown if shown and shown.id == identifier else None)
+
+    def send(self, snapshot: Snapshot, live: Live, thorough: bool) -> int:
+        """Sends what the snapshot live there has not, and links the rest. A target that lost its folders gets them."""
+        if live.id is None:
+            self._make_folders()
+        try:
+            return self._send(snapshot, live.id)
+        except RsyncError as error:
+            if live.id is None or "mkdir" not in error.what:
+                raise
+            self._make_folders()
+            return self._send(snapshot, None)
+
+    def _send(self, snapshot: Snapshot, before: str | None) -> int:
+        if before is None or before == snapshot.id:
+            return self._copy(snapshot)
+        try:
+            return self._copy(snapshot, f"--link-dest={self._beside(before)}")
+        except RsyncError as error:
+            if _ANCHORED not in error.what:
+                raise
+            return self._copy(snapshot, f"--link-dest={self._anchored(before)}")
+
+    def _beside(self, identifier: str) -> str:
+        """A snapshot's folder there: for ssh from the top, if that is known, since a restricted rsync wants it so."""
+        path = self._at.partition(":")[2] if self._target.kind is Kind.SSH else ""
+        return f"{path}/{SNAPSHOTS}/{identifier}" if path.startswith("/") else f"../{identifier}"
+
+    def _anchored(self, identifier: str) -> str:
+        path = self._at.partition(":")[2].strip("./")
+        return f"/{path}/{SNAPSHOTS}/{identifier}" if path else f"/{SNAPSHOTS}/{identifier}"
+
+    def _copy(self, snapshot: Snapshot, *linked: str) -> int:
+        """By checksum: files of one size and date may differ. What is sent is durable when rsync ends."""
+        folder = self._target.kind is Kind.FOLDER
+        told = self._rsync(
+            "--recursive",
+            "--links",
+            "--perms",
+            "--times",
+            "--checksum",
+            "--delete",
+            "--chmod=D755,F644",
+            "--stats",
+            *(() if folder else ("--fsync",)),
+            *linked,
+            f"{snapshot.folder.absolute()}/",
+            f"{self._at}/{SNAPSHOTS}/{snapshot.id}/",
+        )
+        sent = re.search(r"^Number of regular files transferred: ([0-9,.]+)", told, re.MULTILINE)
+        return int(re.sub(r"[,.]", "", sent[1])) if sent else 0
+
+    def _make_folders(self) -> None:
+        """The target's own folder and `snapshots/` in it, open to its web server under any umask."""
+        if self._target.kind is Kind.FOLDER:
+            try:
+                create_folder(Path(self._at))
+            except OSError as error:
+                raise FlatdexError(f"{self._at} cannot be made: {error.strerror}") from error
+        self._rsync(
+            "--dirs",
+            "--perms",
+            "--chmod=D755",
+            "--mkpath",
+            f"--include=/{SNAPSHOTS}/",
+            "--exclude=*",
+            f"{self._store.root.absolute()}/",
+            f"{self._at}/",
+        )
+
+    def flip(self, snapshot: Snapshot, live: Live) -> None:
+        """Sends the link alone, which rsync renames into its place; a folder's disk is asked to be done first."""
+        if self._target.kind is Kind.FOLDER:
+            self._settle()
+        self._rsync("--links", str(self._store.current_link), f"{self._at}/")
+        if self._target.kind is Kind.FOLDER:
+            self._settle()
+        if self._target.kind is Kind.DAEMON and live.id != snapshot.id and not self.look(snapshot).same:
+            raise MungedError
+
+    def _settle(self) -> None:
+        try:
+            make_durable(Path(self._at))
+        except OSError as error:
+            raise FlatdexError(f"{self._at} could not be written durably: {error.strerror}") from error
+
+    def snapshots(self) -> frozenset[str]:
+        """As rsync lists them."""
+        try:
+            listed = self._rsync("--list-only", f"{self._at}/{SNAPSHOTS}/")
+        except RsyncError as error:
+            if error.code != NOT_ALL:
+                raise
+            return frozenset()
+        return frozenset(name for line in listed.splitlines() if is_id(name := line.rpartition(" ")[2]))
+
+    def remove(self, identifiers: Collection[str]) -> None:
+        """Lets rsync delete them: an empty folder is sent, and only what is named is let go for it."""
+        if not identifiers:
+            return
+        named = [f"--include=/{identifier}{end}" for identifier in sorted(identifiers) for end in ("/", "/**")]
+        with tempfile.TemporaryDirectory(prefix="flatdex-") as empty:
+            self._rsync("--recursive", "--delete", *named, "--exclude=*", f"{empty}/", f"{self._at}/{SNAPSHOTS}/")

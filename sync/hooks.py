@@ -1,0 +1,42 @@
+"""Commands of the operator's, run after a promotion or a push, with what changed as JSON on their standard input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+_LONGEST = 60  # seconds
+
+
+def run(commands: Iterable[str], summary: Mapping[str, Any], folder: Path) -> list[str]:
+    """Runs shell commands in `folder`, one after the other, and gives a line for each that failed."""
+    failed = []
+    for command in commands:
+        error = _run(command, json.dumps(summary) + "\n", folder)
+        if error:
+            failed.append(f"the hook {command!r} {error}")
+    return failed
+
+
+def _run(command: str, text: str, folder: Path) -> str:
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            _, said = process.communicate(text, timeout=_LONGEST)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return f"took more than {_LONGEST} s and was ended"
+    last = said.strip().splitlines()[-1:]
+    return f"failed ({process.returncode})" + (f": {last[0]:.300}" if last else "") if process.returncode else ""

@@ -1,0 +1,76 @@
+"""What a snapshot's files mention has to be there: icons and images of the indexes, and what the rules lead to."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from builder.description import Snapshot
+
+_INDEX = re.compile(r"(?:[^/]+/)?index/(?:static|[^/]+\.json)")
+_RULE = re.compile(r" (sha256/\S+) \[L\]")
+_ICONS = re.compile(r"org\.freedesktop\.appstream\.icon-[0-9]+")
+
+
+def missing(snapshot: Snapshot, wrong: Collection[str]) -> Iterator[str]:
+    """What is mentioned and not there, a line each. The files that are `wrong` are told already."""
+    for path in sorted(snapshot.by_path):
+        if path in wrong:
+            continue
+        if _INDEX.fullmatch(path):
+            yield from _told(path, "names", _of_index(snapshot, path), snapshot)
+        elif path.rpartition("/")[2] == ".htaccess":
+            text = (snapshot.folder / path).read_text(encoding="utf-8", errors="replace")
+            targets = (posixpath.join(posixpath.dirname(path), name) for name in _RULE.findall(text))
+            yield from _told(path, "leads to", targets, snapshot)
+
+
+def _told(path: str, how: str, names: Iterator[str], snapshot: Snapshot) -> Iterator[str]:
+    for name in sorted(set(names) - snapshot.by_path.keys()):
+        yield f"{path}: {how} {name}, which is not there"
+
+
+def _of_index(snapshot: Snapshot, path: str) -> Iterator[str]:
+    """The files that an index names: those that are not elsewhere."""
+    try:
+        index = json.loads((snapshot.folder / path).read_bytes())
+        here = _resolved(path, index["Registry"])
+        for result in index["Results"]:
+            for image in result["Images"]:
+                for text in _icons(image):
+                    icon = _resolved(path, text)
+                    if icon is not None:
+                        yield icon
+                if here is not None:
+                    yield from _blobs(snapshot, posixpath.join(here, "v2", result["Name"]), image["Digest"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        yield "a valid index"
+
+
+def _icons(image: Mapping[str, Any]) -> Iterator[str]:
+    for labels in (image.get("Labels", {}), image.get("Annotations", {})):
+        for label, value in labels.items():
+            if _ICONS.fullmatch(label) and not value.startswith("data:"):
+                yield value
+
+
+def _resolved(path: str, url: str) -> str | None:
+    """A relative URL in the file at `path`, as a path of the site; None if it is another server's, or outside."""
+    if "://" in url or url.startswith(("/", "data:")):
+        return None
+    resolved = posixpath.normpath(posixpath.join(posixpath.dirname(path), url))
+    return None if resolved.startswith("..") else resolved if resolved != "." else ""
+
+
+def _blobs(snapshot: Snapshot, repository: str, digest: str) -> Iterator[str]:
+    """The manifest, and what it names in turn."""
+    place = posixpath.normpath(repository)
+    manifest = f"{place}/manifests/{digest}"
+    yield manifest
+    if manifest in snapshot.by_path:
+        content = json.loads((snapshot.folder / manifest).read_bytes())
+        for blob in (content["config"], *content["layers"]):
+            yield f"{place}/blobs/{blob['digest']}"

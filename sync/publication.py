@@ -1,0 +1,75 @@
+"""One release from its start to its end: promote, then push, then tell the log and the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from builder.description import Snapshot
+from builder.errors import FlatdexError
+from builder.store import Store
+from sync import log, releases
+from sync.promote import Promotion, promote
+from sync.push import THOROUGH, How, Outcome, promoted, push
+from sync.releases import Release
+from sync.settings import Settings
+from sync.targets import Target
+from sync.verify import Sound
+
+
+class Listener(Protocol):
+    """Who is told what goes on."""
+
+    def detail(self, text: str) -> None:
+        """What only `-v` shows."""
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """A function to call with how much is done and of how much."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one release came to; `promotion` is None where `current` was left as it was. `warnings` are lines."""
+
+    promotion: Promotion | None
+    outcomes: tuple[Outcome, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing failed."""
+        return not self.warnings and not any(each.error for each in self.outcomes)
+
+
+def publish(
+    store: Store,
+    settings: Settings,
+    verb: str,
+    wanted: Snapshot | None,
+    targets: Sequence[Target],
+    listener: Listener,
+    how: How = THOROUGH,
+    reason: str = "",
+) -> Publication:
+    """Lets `current` name `wanted` (None: leaves it), and brings `targets` to what it names. The caller holds the lock.
+
+    What fails after the promotion is told, and undoes nothing.
+    """
+    log.tell_untold(store)
+    before = releases.before(store)
+    sound = Sound(wanted) if wanted else promoted(store)
+    promotion = promote(store, sound) if wanted else None
+    warnings = []
+    if promotion and promotion.changed:
+        warnings += releases.run_hooks("promote", Release(verb, before, sound.unchecked, (), reason), settings)
+    progress = listener.progress("pushing: targets")
+    outcomes = push(store, sound, settings, targets, how, listener.detail, progress) if targets else []
+    release = Release(verb, before if wanted else sound.unchecked, sound.unchecked, outcomes, reason)
+    try:
+        releases.tell(store, release)
+    except FlatdexError as error:
+        warnings.append(error.what)
+    if outcomes:
+        warnings += releases.run_hooks("push", release, settings)
+    return Publication(promotion, tuple(outcomes), tuple(warnings))

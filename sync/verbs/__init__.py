@@ -1,0 +1,1 @@
+"""The verbs that publish snapshots, by what they do: read, release, push."""

@@ -1,0 +1,108 @@
+"""Pushes that were asked for while another one ran: that one does them before it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import LockedError
+from builder.files import replace_file
+from builder.store import Store
+
+WANTED = "wanted"
+
+_DOES = {"push": ("push",), "publish": ("push", "publish")}
+"""Which wishes each verb can fulfil."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for: to push to these targets (none named: to all), or to publish."""
+
+    verb: str
+    targets: tuple[str, ...] = ()
+
+
+def served(
+    store: Store, first: Wish, work: Callable[[list[Wish]], None], wait: float = 0, create: bool = False
+) -> None:
+    """Does `work` for a wish as the store's writer, and for all that are left by others meanwhile.
+
+    If another process does the like, it is told, and LockedError is raised; it will do it before it is done.
+    """
+    try:
+        _rounds(store, [first], first.verb, work, wait, create)
+    except LockedError as refused:
+        if not _leave(store, first, refused):
+            raise
+        try:  # it may have been done before it could be told
+            _rounds(store, [], first.verb, work, 0, create)
+        except LockedError:
+            raise LockedError(
+                refused.what, f"It was told to {first.verb} once more, and will before it is done."
+            ) from refused
+
+
+def _rounds(
+    store: Store, wishes: list[Wish], verb: str, work: Callable[[list[Wish]], None], wait: float, create: bool
+) -> None:
+    while True:
+        with store.locked(verb, create, wait):
+            wishes += _take(store, verb)
+            while wishes:
+                work(wishes)
+                wishes = _take(store, verb)
+        if not any(_left(store, verb)):  # nobody came between the last look and the end of the lock
+            return
+
+
+def _leave(store: Store, wish: Wish, refused: LockedError) -> bool:
+    """Leaves word for whoever holds the lock. Gives whether it is somebody who will do it."""
+    holder = re.search(r"`flatdex ([a-z]+)`", refused.what)
+    if holder is None or wish.verb not in _DOES.get(holder[1], ()):
+        return False
+    text = json.dumps({"verb": wish.verb, "targets": wish.targets}).encode()
+    try:
+        _folder(store).mkdir(exist_ok=True)
+        replace_file(_folder(store) / f"{time.time_ns()}-{os.getpid()}.json", text)
+    except OSError:
+        return False
+    return True
+
+
+def _left(store: Store, verb: str) -> Iterator[tuple[Path, Wish]]:
+    """What is asked for that `verb` can do, in its order; what can't be read is dropped."""
+    for file in sorted(_folder(store).glob("*.json")):
+        try:
+            each = json.loads(file.read_bytes())
+            wish = Wish(str(each["verb"]), tuple(map(str, each["targets"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            file.unlink(missing_ok=True)
+            continue
+        if wish.verb in _DOES[verb]:
+            yield file, wish
+
+
+def _take(store: Store, verb: str) -> list[Wish]:
+    """What was asked for so far, which the caller, who holds the lock, does now."""
+    found = list(_left(store, verb))
+    for file, _ in found:
+        file.unlink(missing_ok=True)
+    return [wish for _, wish in found]
+
+
+def targets_of(wishes: Iterable[Wish], known: Iterable[str]) -> tuple[str, ...]:
+    """The names of the targets to push to, for all wishes at once."""
+    known = tuple(known)
+    asked = {name for wish in wishes for name in (wish.targets or known)}
+    return tuple(name for name in known if name in asked)
+
+
+def _folder(store: Store) -> Path:
+    """A file for each wish, so that one that comes while others are taken is not lost."""
+    return store.root / WANTED
