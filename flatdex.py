@@ -26,7 +26,7 @@ from builder.description import Snapshot
 from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report
 from builder.store import Store
-from sync import log, notes
+from sync import etags, log, notes
 from sync.prune import Pruned, prune
 from sync.publication import Publication, publish
 from sync.push import How
@@ -150,6 +150,7 @@ def _run(args: argparse.Namespace, report: Report) -> int:
         front: Callable[..., int] = args.front
         return front(args, load, report)
     if "make" in args:
+        args.targets = lambda config: etags.told(_place_of(config).settings.targets)
         make: Callable[..., int] = args.make
         return make(args, load, report)
     publish: Callable[..., int] = args.publish

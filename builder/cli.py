@@ -30,7 +30,7 @@ def add_verbs(add: Parsers) -> None:
     parser.set_defaults(make=run_init)
 
     parser = add("check", help="check the configuration, all of it at once")
-    parser.add_argument("--online", action="store_true", help="also ask whether the sources answer")
+    parser.add_argument("--online", action="store_true", help="also ask the sources, and the targets' URLs")
     text = "with --online: name the repositories that clients without a login can't pull"
     parser.add_argument("--anonymous", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -75,18 +75,22 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
         raise UsageError("--anonymous goes with --online", "Say both: `flatdex check --online --anonymous`.")
     config = load()
     answers = online.answers(config, report, anonymous=args.anonymous) if args.online else ()
+    targets = args.targets(config) if args.online and "targets" in args else ()
     code = online.exit_code(answers)
+    if code == Exit.DONE and not all(each.good for each in targets):
+        code = Exit.PARTLY
     if args.json:
         result = {
             "file": str(config.file),
             "ok": code == Exit.DONE,
             "sources": [online.as_json(answer) for answer in answers],
+            "targets": [each.as_json for each in targets],
         }
         report.result(json.dumps(result))
         return code
-    for answer in answers:
+    for answer in (*answers, *targets):
         (report.line if answer.good else report.warn)(answer.text)
-    state = {Exit.DONE: "good", Exit.PARTLY: "not all of it is for everybody"}.get(code, "not all sources answer")
+    state = {Exit.DONE: "good", Exit.PARTLY: "there is something to act on"}.get(code, "not all sources answer")
     report.line(f"{config.file}: {_contents(config)}: {state}")
     return code
 

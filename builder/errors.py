@@ -33,6 +33,11 @@ class FlatdexError(Exception):
     def __str__(self) -> str:
         return f"{self.what}\n  {self.fix}" if self.fix else self.what
 
+    @property
+    def line(self) -> str:
+        """The same in one line."""
+        return " ".join((f"{self.what}. {self.fix}" if self.fix else self.what).split())
+
 
 class UsageError(FlatdexError):
     """The command line asks for something that is not there."""

@@ -16,9 +16,10 @@ from builder.parallel import mapped
 from builder.sources.answers import FetchError
 from builder.sources.transport import Transport
 from builder.store import CURRENT, SNAPSHOTS, UNFINISHED, Store
-from sync import verify
+from sync import notes, verify
 from sync.carrier import described
 from sync.programs import ProgramError, Programs
+from sync.prune import remove
 from sync.rsync import rsync
 from sync.served import LARGEST, place
 from sync.settings import Settings
@@ -40,7 +41,8 @@ def source(text: str, settings: Settings) -> Target | str:
 def adopt(store: Store, live: Target | str, settings: Settings, progress: Progress) -> Snapshot:
     """Copies what is live into the store, whose lock the caller holds; it is not yet promoted.
 
-    Raises FlatdexError if it is not whole, or if the store has newer ones.
+    What the store has built without knowing of it goes: the next build is to continue what is live. Raises
+    FlatdexError if it is not whole, or if the store is not behind it.
     """
     create_folder(store.snapshots)
     with _folder(store) as folder:
@@ -54,6 +56,7 @@ def adopt(store: Store, live: Target | str, settings: Settings, progress: Progre
         _refuse_broken(found)
         make_durable(folder)
         folder.rename(store.snapshots / found.id)
+        remove(store, [each.id for each in store.complete() if each.id > found.id])
         make_durable(store.snapshots)
     return store.snapshot(found.id)
 
@@ -70,10 +73,15 @@ def _folder(store: Store) -> Iterator[Path]:
 
 
 def _refuse_newer(store: Store, found: Snapshot) -> None:
-    newest = store.newest()
-    if newest and newest.version >= found.version and newest.id != found.id:
-        what = f"the store has {newest.id}, version {newest.version}; what is live is {found.id}, {found.version}"
-        raise FlatdexError(what, "Only a store that is behind what is live can adopt it: `--store` names another one.")
+    for each in store.complete():
+        if each.id != found.id and (
+            each.version >= found.version or (each.id > found.id and each.id in notes.pins(store))
+        ):
+            what = (
+                f"the store has {each.id}, version {each.version}; what is live is {found.id}, version {found.version}"
+            )
+            fix = "Only a store that is behind what is live can adopt it: `--store` names another one."
+            raise FlatdexError(what, fix)
 
 
 def _by_program(store: Store, live: Target, folder: Path, programs: Programs) -> Snapshot:

@@ -53,7 +53,7 @@ def prune(store: Store, settings: Settings, targets: Iterable[Target], dry_run: 
     needed = {*notes.pins(store), *store.shown_by_targets(), *((current,) if current else ())}
     gone = doomed(candidates, settings.keep or Keep(), needed, int(time.time()))
     if not dry_run:
-        _remove(store, gone)
+        remove(store, gone)
     left = {each.id for each in candidates} - set(gone)
     programs = Programs(settings.folder, store.lock)
     found: dict[str, tuple[str, ...]] = {}
@@ -66,7 +66,7 @@ def prune(store: Store, settings: Settings, targets: Iterable[Target], dry_run: 
     return Pruned(gone, found, errors)
 
 
-def _remove(store: Store, gone: Iterable[str]) -> None:
+def remove(store: Store, gone: Iterable[str]) -> None:
     """A snapshot is none any more before its first file goes; what is cut off here is finished by the next one."""
     try:
         for left in (*store.snapshots.glob(f"{REMOVED}*"), *store.snapshots.glob(f"{UNFINISHED}*")):

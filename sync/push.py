@@ -182,7 +182,7 @@ class _Run:
             raise
         except FlatdexError as error:
             self._stands[target.name] = Stand.FAILED
-            self._errors[target.name] = " ".join(str(error).split())
+            self._errors[target.name] = error.line
             return
         was = self._stands[target.name]
         self._stands[target.name] = Stand.LIVE if was is Stand.FLIPPING else Stand.READY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from builder.store import Store
 from sync import log, notes, status, verify
 from sync.verbs.common import AddVerb, Place, Report, newest, refs, size, wanted
 
-_FILES_SHOWN = 20
+_IDS_SHOWN = 3
 
 
 def add(verb: AddVerb) -> None:
@@ -222,10 +222,19 @@ def _log_line(line: log.Line) -> str:
         f"{entry['from'] or 'nothing'} -> {entry['to']}" if "to" in entry else "",
         changes,
         f"[{targets}]" if targets else "",
+        _snapshots(entry),
         str(entry.get("reason", "")),
         str(entry.get("result", "")),
     )
     return "  ".join(filter(None, parts))
+
+
+def _snapshots(entry: Mapping[str, Any]) -> str:
+    """What a pin or a removal was about."""
+    ids = [str(each) for each in entry.get("snapshots", ())]
+    elsewhere = sum(len(gone) for gone in entry.get("removed_from", {}).values())
+    shown = ", ".join(ids[:_IDS_SHOWN]) + (f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else "")
+    return ", ".join(filter(None, (shown, f"{elsewhere} on targets" if elsewhere else "")))
 
 
 def run_status(args: argparse.Namespace, place: Place, report: Report) -> int:
