@@ -20,6 +20,7 @@ from typing import Any
 import builder.cli
 import sync.cli
 from builder import configfile, outcome, snapshot
+from builder.build import How as BuildHow
 from builder.build import build
 from builder.config import GRACE, Config
 from builder.description import Snapshot
@@ -35,7 +36,7 @@ from sync.targets import Target, chosen
 from sync.verbs import pushing, reading, releasing
 from sync.verbs.common import Place, add_wait
 from sync.verify import Sound
-from sync.wanted import Wish, served
+from sync.wanted import Wish, served, targets_of
 
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 partly done (a skip to act on, a failed target),
@@ -198,12 +199,18 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
     done: list[Published] = []
 
     def work(wishes: list[Wish]) -> None:
-        if any(wish.verb == "publish" for wish in wishes):
-            done.append(_published(args, config, place, targets, report))
-        else:
-            pushing.show(pushing.push_wished(place, wishes, report), report, quiet=args.json)
+        publishing = [wish for wish in wishes if wish.verb == "publish"]
+        if publishing:
+            names = targets_of(publishing, [target.name for target in place.settings.targets])
+            reached = chosen(place.settings.targets, names) if names else ()
+            done.append(_published(args, config, place, reached, report))
+        for publication in pushing.push_wished(place, [wish for wish in wishes if wish.verb == "push"], report):
+            pushing.show(publication, report, quiet=args.json)
 
-    served(place.store, Wish("publish"), work, args.wait, create=True)
+    how = builder.cli.how_of(args)
+    wish = Wish("publish", tuple(target.name for target in targets))
+    # What was to be built otherwise than usual can't be left to another process.
+    served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow())
     for each in done:
         _show(each, args, report)
     return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY

@@ -83,6 +83,10 @@ class SourceError(FlatdexError):
 
 
 class LockedError(FlatdexError):
-    """Another process is writing to the store."""
+    """Another process is writing to the store; `orphaned` by one that has ended and left it running."""
 
     exit_code = Exit.LOCKED
+
+    def __init__(self, what: str, fix: str = "", orphaned: bool = False) -> None:
+        super().__init__(what, fix)
+        self.orphaned = orphaned

@@ -146,15 +146,16 @@ class Store:
                 return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
-                    raise LockedError(self._holder(descriptor), _WAIT) from error
+                    raise self._refusal(descriptor) from error
                 time.sleep(_POLL)
 
-    def _holder(self, descriptor: int) -> str:
+    def _refusal(self, descriptor: int) -> LockedError:
         holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
         process = re.search(r"\(process ([0-9]+)\)", holder)
-        if process and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists():
+        orphaned = bool(process and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists())
+        if orphaned:
             holder = f"what {holder} has left running"
-        return f"{self.root} is being written to by {holder or 'another process'}"
+        return LockedError(f"{self.root} is being written to by {holder or 'another process'}", _WAIT, orphaned)
 
     def _say_who(self, descriptor: int, verb: str) -> None:
         """For those who meet the lock. On a full disk they are told less: room must be made there somehow."""

@@ -13,7 +13,7 @@ from builder.files import create_folder, make_durable
 from builder.store import CURRENT, SNAPSHOTS, Store
 from sync.carrier import Live, described
 from sync.programs import Programs
-from sync.rsync import NOT_ALL, RsyncError, rsync
+from sync.rsync import RsyncError, rsync
 from sync.targets import Kind, Target
 
 _ANCHORED = "anchor the path"
@@ -33,7 +33,9 @@ class RsyncCarrier:
 
     def __init__(self, programs: Programs, store: Store, target: Target) -> None:
         self._programs, self._store, self._target = programs, store, target
-        self._at = target.destination
+        folder = target.kind is Kind.FOLDER
+        # Which links lead to a folder of this machine is the operator's business: rsync follows only some of them.
+        self._at = str(Path(target.destination).resolve()) if folder else target.destination
 
     def _rsync(self, *arguments: str) -> str:
         return rsync(self._programs, self._target, *arguments)
@@ -41,22 +43,28 @@ class RsyncCarrier:
     def look(self, snapshot: Snapshot) -> Live:
         """Fetches the link, and the description behind it, unless that is the one which is here already."""
         with tempfile.TemporaryDirectory(prefix="flatdex-") as name:
-            sources = (f"{self._at}/{CURRENT}", f"{self._at}/{CURRENT}/{DESCRIPTION}")
-            known = f"--compare-dest={snapshot.folder.absolute()}"
-            whole = True
-            try:
-                self._rsync("--links", "--checksum", known, *sources, f"{name}/")
-            except RsyncError as error:
-                if error.code != NOT_ALL:  # there is no such link, or nothing behind it
-                    raise
-                whole = False
-            link, description = Path(name, CURRENT), Path(name, DESCRIPTION)
+            folder, known = Path(name), f"--compare-dest={snapshot.folder.absolute()}"
+            whole = self._fetch(folder, known, CURRENT, f"{CURRENT}/{DESCRIPTION}")
+            if not whole and not (folder / CURRENT).is_symlink():
+                # A restricted rsync fetches nothing if any of it is missing.
+                self._fetch(folder, known, CURRENT)
+            link, description = folder / CURRENT, folder / DESCRIPTION
             match = re.fullmatch(f"{SNAPSHOTS}/([^/]+)", str(link.readlink())) if link.is_symlink() else None
             identifier = match[1] if match and is_id(match[1]) else None
             if whole and not description.exists():
                 return Live(identifier, snapshot, same=identifier == snapshot.id)
             shown = described(description.read_bytes()) if description.exists() else None
             return Live(identifier, shown if shown and shown.id == identifier else None)
+
+    def _fetch(self, folder: Path, known: str, *paths: str) -> bool:
+        """Copies from there what is not known yet; gives whether all of it is there."""
+        try:
+            self._rsync("--links", "--checksum", known, *(f"{self._at}/{path}" for path in paths), f"{folder}/")
+        except RsyncError as error:
+            if not error.missing:
+                raise
+            return False
+        return True
 
     def send(self, snapshot: Snapshot, live: Live, thorough: bool) -> int:
         """Sends what the snapshot live there has not, and links the rest. A target that lost its folders gets them."""
@@ -134,7 +142,7 @@ class RsyncCarrier:
         self._rsync("--links", str(self._store.current_link), f"{self._at}/")
         if self._target.kind is Kind.FOLDER:
             self._settle()
-        if self._target.kind is Kind.DAEMON and live.id != snapshot.id and not self.look(snapshot).same:
+        if self._target.kind is Kind.DAEMON and not live.same and not self.look(snapshot).same:
             raise MungedError
 
     def _settle(self) -> None:
@@ -148,7 +156,7 @@ class RsyncCarrier:
         try:
             listed = self._rsync("--list-only", f"{self._at}/{SNAPSHOTS}/")
         except RsyncError as error:
-            if error.code != NOT_ALL:
+            if not error.missing:
                 raise
             return frozenset()
         return frozenset(name for line in listed.splitlines() if is_id(name := line.rpartition(" ")[2]))

@@ -21,9 +21,10 @@ _MEANING = {
     127: "the program for the remote side was not found",
     255: "the connection broke",
 }
-NOT_ALL = 23
+_NOT_ALL = 23
 _AGAIN = (10, 12, 30, 35, 255)
 _NOISE = re.compile(r"^(rsync error:|rsync: connection unexpectedly closed|Warning: |@+\s*$|\*\*\* |\s*$)")
+_MISSING = re.compile(r"rrsync error:.*No such file or directory")
 _TELLING = re.compile(r"IDENTIFICATION HAS CHANGED|Host key verification failed")
 _HOPELESS = re.compile(
     r"Permission denied|Host key verification failed|IDENTIFICATION HAS CHANGED|is your shell clean|rrsync error"
@@ -37,6 +38,8 @@ class RsyncError(FlatdexError):
     def __init__(self, code: int, stderr: str) -> None:
         super().__init__(f"rsync: {_MEANING.get(code, 'failed')} ({code}): {_cause(stderr)}", _advice(stderr))
         self.code = code
+        self.missing = code == _NOT_ALL or bool(_MISSING.search(stderr))
+        """Whether it may only be that what was asked for is not there."""
         self.again = code in _AGAIN and not _HOPELESS.search(stderr)
 
 
@@ -50,6 +53,8 @@ def _cause(stderr: str) -> str:
 def _advice(stderr: str) -> str:
     if "make way for new symlink: current" in stderr:
         return "`current` there is a folder, not flatdex's link: move it away."
+    if re.search(r"untrusted user|Too many levels of symbolic links", stderr):
+        return "A symbolic link on the way there is another user's: name the real folder, or `chown -h` the link."
     return ""
 
 

@@ -17,7 +17,7 @@ from sync.programs import Programs
 from sync.push import carrier
 from sync.served import served
 from sync.settings import Settings
-from sync.targets import Target
+from sync.targets import Kind, Target
 
 Promotions = Sequence[tuple[str, str]]
 """Ids and times of what was promoted, the newest first."""
@@ -114,7 +114,12 @@ def target_status(
     except FlatdexError as error:
         what = " ".join(error.what.split())
         return TargetStatus(target.name, None, False, what, last_error=note.error, failing_since=failing)
-    torn = f"has {live.id}, but {target.url} shows {shown}" if shown != live.id else ""
+    torn = ""
+    if live.id and live.described is None:
+        torn = f"names {live.id}, but nothing can be read behind it"
+        torn += ": `munge symlinks = no` is needed there" if target.kind is Kind.DAEMON else ""
+    elif shown != live.id:
+        torn = f"has {live.id}, but {target.url} shows {shown}"
     good = not torn and live.id is not None and live.id == current
     return TargetStatus(
         target=target.name,

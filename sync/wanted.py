@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from builder.errors import LockedError
@@ -22,23 +22,31 @@ _DOES = {"push": ("push",), "publish": ("push", "publish")}
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for: to push to these targets (none named: to all), or to publish."""
+    """What was asked for: to push, or to publish, to these targets, and how, as `sync.push.How` has it."""
 
     verb: str
     targets: tuple[str, ...] = ()
+    thorough: bool = True
+    force: bool = False
 
 
 def served(
-    store: Store, first: Wish, work: Callable[[list[Wish]], None], wait: float = 0, create: bool = False
+    store: Store,
+    first: Wish,
+    work: Callable[[list[Wish]], None],
+    wait: float = 0,
+    create: bool = False,
+    leaving: bool = True,
 ) -> None:
     """Does `work` for a wish as the store's writer, and for all that are left by others meanwhile.
 
-    If another process does the like, it is told, and LockedError is raised; it will do it before it is done.
+    If another process does the like, it is told (unless `leaving` is forbidden), and LockedError is raised; it will do
+    it before it is done.
     """
     try:
         _rounds(store, [first], first.verb, work, wait, create)
     except LockedError as refused:
-        if not _leave(store, first, refused):
+        if not (leaving and _leave(store, first, refused)):
             raise
         try:  # it may have been done before it could be told
             _rounds(store, [], first.verb, work, 0, create)
@@ -64,9 +72,9 @@ def _rounds(
 def _leave(store: Store, wish: Wish, refused: LockedError) -> bool:
     """Leaves word for whoever holds the lock. Gives whether it is somebody who will do it."""
     holder = re.search(r"`flatdex ([a-z]+)`", refused.what)
-    if holder is None or wish.verb not in _DOES.get(holder[1], ()):
+    if refused.orphaned or holder is None or wish.verb not in _DOES.get(holder[1], ()):
         return False
-    text = json.dumps({"verb": wish.verb, "targets": wish.targets}).encode()
+    text = json.dumps(asdict(wish)).encode()
     try:
         _folder(store).mkdir(exist_ok=True)
         replace_file(_folder(store) / f"{time.time_ns()}-{os.getpid()}.json", text)
@@ -80,7 +88,8 @@ def _left(store: Store, verb: str) -> Iterator[tuple[Path, Wish]]:
     for file in sorted(_folder(store).glob("*.json")):
         try:
             each = json.loads(file.read_bytes())
-            wish = Wish(str(each["verb"]), tuple(map(str, each["targets"])))
+            names = tuple(map(str, each["targets"]))
+            wish = Wish(str(each["verb"]), names, bool(each["thorough"]), bool(each["force"]))
         except (OSError, ValueError, KeyError, TypeError):
             file.unlink(missing_ok=True)
             continue
@@ -97,9 +106,8 @@ def _take(store: Store, verb: str) -> list[Wish]:
 
 
 def targets_of(wishes: Iterable[Wish], known: Iterable[str]) -> tuple[str, ...]:
-    """The names of the targets to push to, for all wishes at once."""
-    known = tuple(known)
-    asked = {name for wish in wishes for name in (wish.targets or known)}
+    """The names of the targets of all wishes at once, as far as they are known."""
+    asked = {name for wish in wishes for name in wish.targets}
     return tuple(name for name in known if name in asked)
 
 

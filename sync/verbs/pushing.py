@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from builder.errors import Exit, UsageError
 from sync import adopt, log
 from sync.promote import promote
 from sync.publication import Publication, publish
-from sync.push import THOROUGH, How
+from sync.push import How
 from sync.targets import Target, chosen
 from sync.verbs.common import AddVerb, Place, Report, add_wait
 from sync.verify import Sound
@@ -57,9 +57,9 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
     done: list[Publication] = []
 
     def work(wishes: list[Wish]) -> None:
-        done.append(push_wished(place, wishes, report, how))
+        done.extend(push_wished(place, wishes, report))
 
-    served(place.store, Wish("push", tuple(target.name for target in targets)), work, args.wait)
+    served(place.store, Wish("push", tuple(target.name for target in targets), **vars(how)), work, args.wait)
     if args.json:
         report.result(json.dumps([asdict(outcome) for each in done for outcome in each.outcomes]))
     for each in done:
@@ -67,10 +67,14 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
     return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY
 
 
-def push_wished(place: Place, wishes: list[Wish], report: Report, how: How = THOROUGH) -> Publication:
-    """Does what pushes were asked for, as one. The caller holds the lock."""
-    names = targets_of(wishes, [target.name for target in place.settings.targets])
-    return publish(place.store, place.settings, "push", None, chosen(place.settings.targets, names), report, how)
+def push_wished(place: Place, wishes: Sequence[Wish], report: Report) -> Iterator[Publication]:
+    """Does what pushes were asked for, those that were to be done alike as one. The caller holds the lock."""
+    for how in dict.fromkeys(How(wish.thorough, wish.force) for wish in wishes):
+        alike = [wish for wish in wishes if How(wish.thorough, wish.force) == how]
+        names = targets_of(alike, [target.name for target in place.settings.targets])
+        if names:
+            targets = chosen(place.settings.targets, names)
+            yield publish(place.store, place.settings, "push", None, targets, report, how)
 
 
 def rest(targets: Sequence[Target]) -> tuple[Target, ...]:
