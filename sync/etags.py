@@ -43,7 +43,7 @@ class Told:
     @property
     def as_json(self) -> dict[str, object]:
         """For a script."""
-        return {"target": self.text, "good": self.good}
+        return {"what": self.text, "good": self.good}
 
 
 def told(targets: Iterable[Target]) -> list[Told]:
