@@ -48,11 +48,20 @@ def replace_file(file: Path, data: bytes) -> None:
 
 def files_in(folder: Path) -> set[str]:
     """The paths, relative to `folder`, of all that is in it, but for folders (links to folders are in)."""
-    return {
-        str((Path(parent) / name).relative_to(folder))
-        for parent, folders, names in os.walk(folder)
-        for name in [*names, *(each for each in folders if (Path(parent) / each).is_symlink())]
-    }
+    found = set()
+    left = [""]
+    while left:
+        inside = left.pop()
+        try:
+            entries = list(os.scandir(f"{folder}/{inside}"))
+        except OSError:  # as if it were empty: what should be in it is missed
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                left.append(f"{inside}{entry.name}/")
+            else:
+                found.add(f"{inside}{entry.name}")
+    return found
 
 
 def sha256_of(file: Path) -> str:

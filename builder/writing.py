@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from builder import files
 from builder.description import DESCRIPTION, FileEntry, KeptEntry, Snapshot
 from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable, sha256_of
-from builder.parallel import mapped
+from builder.parallel import threads
 from builder.site.content import Content, InMemory, Made, OnDisk
 from builder.store import REMOVED, UNFINISHED, Store
 
 _CHUNK = 1024 * 1024
+_LARGE = 1024 * 1024
 _WRITERS = 4  # threads: file systems take several files at once
 
 
@@ -88,53 +90,85 @@ def _lines(document: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
+    text = json.dumps(value)
     if not isinstance(value, list) or not value:
-        return json.dumps(value)
+        return text
+    # Encoding all at once is several times faster; what looks like the end of an item within a string would deceive.
+    if text.count("}, {") == len(value) - 1:
+        return f"[\n {text[1:-1].replace('}, {', '},' + chr(10) + ' {')}\n]"
     return "[\n " + ",\n ".join(map(json.dumps, value)) + "\n]"
 
 
-def _twins(bases: Iterable[Snapshot]) -> dict[tuple[str, int], Path]:
+def _twins(bases: Iterable[Snapshot]) -> dict[tuple[str, int], str]:
     """Files that exist already, by hash and mtime."""
-    return {(entry.sha256, entry.mtime): base.folder / entry.path for base in bases for entry in base.all_files}
+    return {(entry.sha256, entry.mtime): f"{base.folder}/{entry.path}" for base in bases for entry in base.all_files}
 
 
 def _write_files(
     folder: Path,
     contents: Mapping[str, Content],
     entries: tuple[FileEntry, ...],
-    twins: Mapping[tuple[str, int], Path],
+    twins: Mapping[tuple[str, int], str],
     full: bool,
 ) -> None:
     """Writes all files; those that an earlier one equals, mtime and all, are hard links to it and cost nothing."""
+    _make_folders(folder, entries)
     alike: dict[tuple[str, int], list[FileEntry]] = {}
     for entry in entries:
         alike.setdefault((entry.sha256, entry.mtime), []).append(entry)
-    for parent in sorted({(folder / entry.path).parent for entry in entries}):
-        create_folder(parent)
 
     def write(same: list[FileEntry]) -> None:
-        twin = twins.get((same[0].sha256, same[0].mtime))
-        for entry in same:
+        first = folder / same[0].path
+        _write_content(first, contents[same[0].path], same[0].mtime)
+        for entry in same[1:]:
             place = folder / entry.path
-            if not (twin and _is_intact(twin, entry, full) and _linked(twin, place)):
+            if not _linked(first, place):
                 _write_content(place, contents[entry.path], entry.mtime)
-            twin = place
 
-    for _ in mapped(_WRITERS, write, alike.values()):
-        pass
+    with threads(_WRITERS) as pool:  # what is new is on its way to the disk while the rest is linked
+        written = [pool.submit(write, same) for key, same in alike.items() if key not in twins]
+        for key, same in alike.items():
+            twin = twins.get(key)
+            if twin and (left := _not_linked(folder, same, twin, full)):
+                written.append(pool.submit(write, left))
+        for each in written:
+            each.result()
 
 
-def _is_intact(file: Path, entry: FileEntry, full: bool) -> bool:
+def _not_linked(folder: Path, same: list[FileEntry], twin: str, full: bool) -> list[FileEntry]:
+    """Links all to a file that they equal; those for which it did not work."""
+    if not _is_intact(twin, same[0], full):
+        return same
+    return [entry for entry in same if not _linked(twin, f"{folder}/{entry.path}")]
+
+
+def _make_folders(folder: Path, entries: Iterable[FileEntry]) -> None:
+    """All folders that the files are in, open to web servers under any umask."""
+    create_folder(folder)
+    wanted = {entry.path.rpartition("/")[0] for entry in entries}
+    wanted |= {parent for path in wanted for parent in _above(path)}
+    for path in sorted(wanted - {""}):
+        (folder / path).mkdir()
+        (folder / path).chmod(0o755)
+
+
+def _above(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _is_intact(file: str | Path, entry: FileEntry, full: bool) -> bool:
     """Whether a file still is what its entry says, by size and mtime, or by its bytes too."""
     try:
-        found = file.lstat()
+        found = os.lstat(file)
         same = found.st_size == entry.size and found.st_mtime_ns == entry.mtime * 10**9
-        return same and (not full or sha256_of(file) == entry.sha256)
+        return same and (not full or sha256_of(Path(file)) == entry.sha256)
     except OSError:
         return False
 
 
-def _linked(twin: Path, place: Path) -> bool:
+def _linked(twin: str | Path, place: str | Path) -> bool:
     try:
         os.link(twin, place)
     except OSError:  # no links here, or too many: a copy does as well
@@ -152,7 +186,15 @@ def _write_content(place: Path, content: Content, mtime: int) -> None:
 def _write_file(place: Path, content: Made, mtime: int) -> None:
     with place.open("wb") as opened:
         opened.writelines(content.parts)
+        _start_early(opened, content.size)
     _finish(place, mtime)
+
+
+def _start_early(opened: BufferedWriter, size: int) -> None:
+    """Brings a large file to the disk now, in a thread of its own; many small ones get there faster all at once."""
+    if size > _LARGE:
+        opened.flush()
+        os.fdatasync(opened.fileno())
 
 
 def _copy(content: OnDisk, place: Path, mtime: int) -> None:
@@ -162,6 +204,7 @@ def _copy(content: OnDisk, place: Path, mtime: int) -> None:
             left -= len(part)
             digest.update(part)
             target.write(part)
+        _start_early(target, content.size)
     if left or digest.hexdigest() != content.sha256:
         fix = "Write a new layout, then move it into place. If the file is in the store: `flatdex build --full`."
         raise FlatdexError(f"{content.file} is not what it was, or changed while it was read; nothing was built", fix)

@@ -28,6 +28,36 @@ class MungedError(FlatdexError):
         super().__init__("copied, but the rsync daemon stores symbolic links munged: `current` leads nowhere", fix)
 
 
+def _named(link: Path) -> str | None:
+    """The id of the snapshot that a `current` names."""
+    try:
+        match = re.fullmatch(f"{SNAPSHOTS}/([^/]+)", str(link.readlink()))
+    except OSError:  # there is none, or it is no link
+        return None
+    return match[1] if match and is_id(match[1]) else None
+
+
+def _live(identifier: str | None, description: Path) -> Live:
+    """What a target shows that names `identifier`, and has this description behind it, if any."""
+    try:
+        shown = described(description.read_bytes())
+    except OSError:
+        shown = None
+    return Live(identifier, shown if shown and shown.id == identifier else None)
+
+
+def _seen(root: Path, snapshot: Snapshot) -> Live:
+    """The same of a folder of this machine."""
+    identifier, description = _named(root / CURRENT), root / CURRENT / DESCRIPTION
+    if identifier == snapshot.id:
+        try:
+            if description.read_bytes() == (snapshot.folder / DESCRIPTION).read_bytes():
+                return Live(identifier, snapshot, same=True)
+        except OSError:
+            pass
+    return _live(identifier, description)
+
+
 class RsyncCarrier:
     """One target that holds `snapshots/` and `current`."""
 
@@ -41,20 +71,19 @@ class RsyncCarrier:
         return rsync(self._programs, self._target, *arguments)
 
     def look(self, snapshot: Snapshot) -> Live:
-        """Fetches the link, and the description behind it, unless that is the one which is here already."""
+        """Reads the link, and the description behind it; from afar only if it is not the one which is here already."""
+        if self._target.kind is Kind.FOLDER:
+            return _seen(Path(self._at), snapshot)
         with tempfile.TemporaryDirectory(prefix="flatdex-") as name:
             folder, known = Path(name), f"--compare-dest={snapshot.folder.absolute()}"
             whole = self._fetch(folder, known, CURRENT, f"{CURRENT}/{DESCRIPTION}")
             if not whole and not (folder / CURRENT).is_symlink():
                 # A restricted rsync fetches nothing if any of it is missing.
                 self._fetch(folder, known, CURRENT)
-            link, description = folder / CURRENT, folder / DESCRIPTION
-            match = re.fullmatch(f"{SNAPSHOTS}/([^/]+)", str(link.readlink())) if link.is_symlink() else None
-            identifier = match[1] if match and is_id(match[1]) else None
-            if whole and not description.exists():
+            identifier = _named(folder / CURRENT)
+            if whole and not (folder / DESCRIPTION).exists():
                 return Live(identifier, snapshot, same=identifier == snapshot.id)
-            shown = described(description.read_bytes()) if description.exists() else None
-            return Live(identifier, shown if shown and shown.id == identifier else None)
+            return _live(identifier, folder / DESCRIPTION)
 
     def _fetch(self, folder: Path, known: str, *paths: str) -> bool:
         """Copies from there what is not known yet; gives whether all of it is there."""
@@ -70,23 +99,26 @@ class RsyncCarrier:
         """Sends what the snapshot live there has not, and links the rest. A target that lost its folders gets them."""
         if live.id is None:
             self._make_folders()
+        # Dates are whole seconds, and a file that changes always gets a later one: size and date tell it from what it
+        # was, unless the target's disk has changed it, or somebody there.
+        how = ("--checksum",) if thorough or live.described is None else ()
         try:
-            return self._send(snapshot, live.id)
+            return self._send(snapshot, live.id, how)
         except RsyncError as error:
             if live.id is None or "mkdir" not in error.what:
                 raise
             self._make_folders()
-            return self._send(snapshot, None)
+            return self._send(snapshot, None, how)
 
-    def _send(self, snapshot: Snapshot, before: str | None) -> int:
+    def _send(self, snapshot: Snapshot, before: str | None, how: tuple[str, ...]) -> int:
         if before is None or before == snapshot.id:
-            return self._copy(snapshot)
+            return self._copy(snapshot, *how)
         try:
-            return self._copy(snapshot, f"--link-dest={self._beside(before)}")
+            return self._copy(snapshot, *how, f"--link-dest={self._beside(before)}")
         except RsyncError as error:
             if _ANCHORED not in error.what:
                 raise
-            return self._copy(snapshot, f"--link-dest={self._anchored(before)}")
+            return self._copy(snapshot, *how, f"--link-dest={self._anchored(before)}")
 
     def _beside(self, identifier: str) -> str:
         """A snapshot's folder there: for ssh from the top, if that is known, since a restricted rsync wants it so."""
@@ -97,20 +129,19 @@ class RsyncCarrier:
         path = self._at.partition(":")[2].strip("./")
         return f"/{path}/{SNAPSHOTS}/{identifier}" if path else f"/{SNAPSHOTS}/{identifier}"
 
-    def _copy(self, snapshot: Snapshot, *linked: str) -> int:
-        """By checksum: files of one size and date may differ. What is sent is durable when rsync ends."""
+    def _copy(self, snapshot: Snapshot, *how: str) -> int:
+        """Copies the files. What is sent is durable when rsync ends, or, in a folder here, before the flip."""
         folder = self._target.kind is Kind.FOLDER
         told = self._rsync(
             "--recursive",
             "--links",
             "--perms",
             "--times",
-            "--checksum",
             "--delete",
             "--chmod=D755,F644",
             "--stats",
             *(() if folder else ("--fsync",)),
-            *linked,
+            *how,
             f"{snapshot.folder.absolute()}/",
             f"{self._at}/{SNAPSHOTS}/{snapshot.id}/",
         )

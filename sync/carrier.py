@@ -30,7 +30,7 @@ class Carrier(Protocol):
     def send(self, snapshot: Snapshot, live: Live, thorough: bool) -> int:
         """Brings all that readers don't see yet, whatever is missing or damaged there; how many files were sent.
 
-        Only where it is much work, what a target has already is trusted unless the sending is to be `thorough`.
+        If it is `thorough`, every byte there is looked at; else size and date are believed.
         """
 
     def flip(self, snapshot: Snapshot, live: Live) -> None:

@@ -12,48 +12,51 @@ from builder.description import Snapshot
 
 _INDEX = re.compile(r"(?:[^/]+/)?index/(?:static|[^/]+\.json)")
 _RULE = re.compile(r" (sha256/\S+) \[L\]")
-_ICONS = re.compile(r"org\.freedesktop\.appstream\.icon-[0-9]+")
+ICONS = frozenset(("org.freedesktop.appstream.icon-64", "org.freedesktop.appstream.icon-128"))
+"""The labels that name icons, as the protocol has them."""
 
 
 def missing(snapshot: Snapshot, wrong: Collection[str]) -> Iterator[str]:
     """What is mentioned and not there, a line each. The files that are `wrong` are told already."""
-    for path in sorted(snapshot.by_path):
-        if path in wrong:
+    seen: set[tuple[str, str]] = set()
+    for path, entry in sorted(snapshot.by_path.items()):
+        folder = posixpath.dirname(path)
+        if path in wrong or (entry.sha256, folder) in seen:  # the same bytes in the same place name the same
             continue
         if _INDEX.fullmatch(path):
+            seen.add((entry.sha256, folder))
             yield from _told(path, "names", _of_index(snapshot, path), snapshot)
         elif path.rpartition("/")[2] == ".htaccess":
             text = (snapshot.folder / path).read_text(encoding="utf-8", errors="replace")
-            targets = (posixpath.join(posixpath.dirname(path), name) for name in _RULE.findall(text))
+            targets = {posixpath.join(folder, name) for name in _RULE.findall(text)}
             yield from _told(path, "leads to", targets, snapshot)
 
 
-def _told(path: str, how: str, names: Iterator[str], snapshot: Snapshot) -> Iterator[str]:
-    for name in sorted(set(names) - snapshot.by_path.keys()):
+def _told(path: str, how: str, names: set[str], snapshot: Snapshot) -> Iterator[str]:
+    for name in sorted(names - snapshot.by_path.keys()):
         yield f"{path}: {how} {name}, which is not there"
 
 
-def _of_index(snapshot: Snapshot, path: str) -> Iterator[str]:
+def _of_index(snapshot: Snapshot, path: str) -> set[str]:
     """The files that an index names: those that are not elsewhere."""
     try:
         index = json.loads((snapshot.folder / path).read_bytes())
+        images = [(result["Name"], image) for result in index["Results"] for image in result["Images"]]
+        urls = {url for _, image in images for url in _icons(image)}
+        found = {icon for url in urls if (icon := _resolved(path, url)) is not None}
         here = _resolved(path, index["Registry"])
-        for result in index["Results"]:
-            for image in result["Images"]:
-                for text in _icons(image):
-                    icon = _resolved(path, text)
-                    if icon is not None:
-                        yield icon
-                if here is not None:
-                    yield from _blobs(snapshot, posixpath.join(here, "v2", result["Name"]), image["Digest"])
+        if here is not None:
+            for name, image in images:
+                found |= set(_blobs(snapshot, posixpath.join(here, "v2", name), image["Digest"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        yield "a valid index"
+        return {"what is no valid index"}
+    return found
 
 
 def _icons(image: Mapping[str, Any]) -> Iterator[str]:
     for labels in (image.get("Labels", {}), image.get("Annotations", {})):
         for label, value in labels.items():
-            if _ICONS.fullmatch(label) and not value.startswith("data:"):
+            if label in ICONS and not value.startswith("data:"):
                 yield value
 
 

@@ -71,7 +71,14 @@ def _there(stands: Mapping[str, Stand]) -> set[str]:
     return {name for name, stand in stands.items() if stand in (Stand.READY, Stand.FLIPPING, Stand.LIVE)}
 
 
+def _has_begun(stands: Mapping[str, Stand]) -> bool:
+    """Whether any target flips or has flipped: none does before the quorum is reached."""
+    return not {Stand.FLIPPING, Stand.LIVE}.isdisjoint(stands.values())
+
+
 def _reached(stands: Mapping[str, Stand], quorum: Quorum) -> bool:
+    if _has_begun(stands):
+        return True
     there = _there(stands)
     return quorum.names & stands.keys() <= there and min(quorum.number, len(stands)) <= len(there)
 
@@ -79,8 +86,8 @@ def _reached(stands: Mapping[str, Stand], quorum: Quorum) -> bool:
 def _lost(stands: Mapping[str, Stand], quorum: Quorum) -> str:
     """Why the quorum can't be reached any more."""
     failed = {name for name, stand in stands.items() if stand is Stand.FAILED}
-    if Stand.LIVE in stands.values() or Stand.FLIPPING in stands.values():
-        return ""  # it was reached
+    if _has_begun(stands):
+        return ""
     if needed := sorted(quorum.names & failed):
         return f"not flipped, since {', '.join(needed)} can't flip together with it"
     left = len(stands) - len(failed)

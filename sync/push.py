@@ -42,6 +42,14 @@ class How:
 THOROUGH = How()
 
 
+class WaitingError(FlatdexError):
+    """A target that others come after is not live; `again` tells whether it may only be a moment's trouble."""
+
+    def __init__(self, what: str, fix: str, again: bool = False) -> None:
+        super().__init__(what, fix)
+        self.again = again
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one target: what was live there before, how many files were sent, an error if it failed,
@@ -196,12 +204,23 @@ class _Run:
         others = {other.name: other for other in self._settings.targets}
         for name in target.after:
             if name in others and name not in self._stands:
-                live = carrier(self._programs, self._store, others[name]).look(self._snapshot)
-                if live.id != self._snapshot.id:
-                    fix = f"`flatdex push --only {name}` first."
-                    raise FlatdexError(f"not flipped, since {name} shows {live.id or 'nothing'}", fix)
-                if others[name].url:
-                    ask(others[name].url, self._snapshot)
+                self._trying(others[name], self._is_live)
+
+    def _is_live(self, other: Target) -> None:
+        """Raises FlatdexError, said of whoever comes after it, unless another target is live."""
+        fix = f"`flatdex push --only {other.name}` first."
+        try:
+            live = carrier(self._programs, self._store, other).look(self._snapshot)
+        except FlatdexError as error:
+            what = f"not flipped, since {other.name} could not be asked: {error.what}"
+            raise WaitingError(what, fix, error.again) from error
+        if live.id != self._snapshot.id:
+            raise WaitingError(f"not flipped, since {other.name} shows {live.id or 'nothing'}", fix)
+        try:
+            if other.url:
+                ask(other.url, self._snapshot)
+        except FlatdexError as error:
+            raise WaitingError(f"not flipped, since {other.name} is not well: {error.what}", fix) from error
 
     def _trying(self, target: Target, work: Callable[[Target], None], failed_once: Stand | None = None) -> None:
         """Tries again what may get better by itself."""
@@ -249,16 +268,21 @@ class _Run:
         if not sent.live.same or sent.files:
             self._trying(target, lambda _: sent.carrier.flip(self._snapshot, sent.live))
         if target.url:
-            ask(target.url, self._snapshot, tries=3 if target.kind is Kind.RCLONE else 1)
+            try:
+                ask(target.url, self._snapshot, tries=3 if target.kind is Kind.RCLONE else 1)
+            except FlatdexError as error:
+                raise FlatdexError(f"copied, but {error.what}", error.fix) from error
 
     def _outcome(self, target: Target) -> Outcome:
         name, live = target.name, self._lives.get(target.name, Live())
         error = self._errors.get(name, "")
+        if self._stands[name] is not Stand.LIVE and not error:
+            raise AssertionError(f"{name} was neither flipped nor left out")
         if error:
             again = notes.note_failure(self._store, name, live.id, error)
             return Outcome(name, self._snapshot.id, live.id, error, again=again)
         sent = self._sent[name]
-        notes.note_live(self._store, name, self._snapshot.id, checked=self._is_thorough(target) or not live.same)
+        notes.note_live(self._store, name, self._snapshot.id, checked=self._is_thorough(target))
         return Outcome(name, self._snapshot.id, live.id, asked=bool(target.url), sent=sent.files)
 
 

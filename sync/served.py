@@ -30,9 +30,9 @@ def ask(url: str, snapshot: Snapshot, tries: int = 1) -> None:
             try:
                 _ask(transport, url, snapshot)
                 break
-            except FlatdexError as error:
+            except FlatdexError:
                 if not left:
-                    raise FlatdexError(f"copied, but {error.what}", error.fix) from error
+                    raise
                 time.sleep(_PAUSE)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -80,16 +82,16 @@ def _faults(folder: Path, entries: Sequence[FileEntry]) -> list[tuple[str, str]]
 
 
 def _fault(folder: Path, entry: FileEntry) -> str | None:
-    file = folder / entry.path
+    file = f"{folder}/{entry.path}"
     try:
-        found = file.lstat()
-        if not file.is_file() or file.is_symlink():
+        found = os.lstat(file)
+        if not stat.S_ISREG(found.st_mode):
             return "is not a plain file"
         if found.st_size != entry.size:
             return f"has {found.st_size} bytes instead of {entry.size}"
         if found.st_mtime_ns != entry.mtime * 10**9:
             return f"has the mtime {found.st_mtime_ns / 10**9:.6f} instead of {entry.mtime}"
-        return None if sha256_of(file) == entry.sha256 else "has other bytes than were written"
+        return None if sha256_of(Path(file)) == entry.sha256 else "has other bytes than were written"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

@@ -152,7 +152,7 @@ def test_init_where_nothing_can_be_written(images: Site) -> None:
 def test_check_says_good(images: Site) -> None:
     said = images.flatdex("check", code=DONE).stdout
     assert said.startswith(f"{images.folder}/flatdex.yaml: 1 source") and said.endswith(": good\n")
-    assert images.json("check") == {"file": f"{images.folder}/flatdex.yaml", "ok": True, "sources": []}
+    assert images.json("check") == {"file": f"{images.folder}/flatdex.yaml", "ok": True, "sources": [], "targets": []}
 
 
 def test_check_online_says_what_answers(images: Site) -> None:

