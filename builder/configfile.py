@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,13 @@ from builder.config import (
 )
 from builder.document import Document
 from builder.errors import ConfigError, Problem
+from builder.spans import seconds
 
 NAME = "flatdex.yaml"
 SCHEMA = "config.schema.json"
 SYSTEM = Path("/etc/flatdex/flatdex.yaml")
 
 _PUBLISHING = ("targets", "parallel", "together", "keep", "hooks")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
 def find(given: str | None, environment: Mapping[str, str]) -> Path:
@@ -159,14 +158,6 @@ def _frozen(key: str, value: Any) -> Any:
     if key == "max_shrink":
         return int(str(value).rstrip("% "))
     return tuple(value) if isinstance(value, list) else value
-
-
-def seconds(lifetime: str) -> int:
-    """`30m` as 1800."""
-    match = re.fullmatch(r"([0-9]+)([smhdwy])", lifetime)
-    if match is None:
-        raise ValueError(f"not a lifetime: {lifetime}")
-    return int(match[1]) * _SECONDS[match[2]]
 
 
 def rate(text: str) -> Rate:

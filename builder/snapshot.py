@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import plan, writing
+from builder import dates, plan, writing
 from builder.advice import Advice
 from builder.compress import Segments
 from builder.config import Config
@@ -73,8 +73,8 @@ def write(
         return Written(previous.id, changed=False)
     created = _later_than(previous, now)
     identifier = snapshot_id(created, content)
-    entries = plan.entries(site.files, site.twins, plan.dispatch_of(config), history, created)
-    kept = writing.intact(plan.kept(site.files, history, created, config.grace), history.snapshots, full)
+    entries = dates.entries(site.files, site.twins, plan.dispatch_of(config), history, created)
+    kept = writing.intact(dates.kept(site.files, history, created, config.grace), history.snapshots, full)
     document = plan.description(identifier, created, previous, config, site, entries, tuple(kept), stale, advice)
     writing.write(store, Draft(identifier, created, entries, kept, site.files, document, history.snapshots, full))
     return Written(identifier, changed=True)
@@ -90,9 +90,9 @@ def republish(store: Store, old: Snapshot, now: int, grace: int) -> Written:
     history = history_of(store)
     created = _later_than(history.newest, now)
     identifier = snapshot_id(created, plan.content_hash_of(old))
-    entries = plan.entries_again(old, history, created)
+    entries = dates.entries_again(old, history, created)
     files = {entry.path: OnDisk(old.folder / entry.path, entry.size, entry.sha256) for entry in old.files}
-    kept = writing.intact(plan.kept(files, history, created, grace), history.snapshots, full=False)
+    kept = writing.intact(dates.kept(files, history, created, grace), history.snapshots, full=False)
     document = plan.description_again(identifier, created, old, history.newest, entries, tuple(kept))
     bases = (*history.snapshots, old)
     writing.write(store, Draft(identifier, created, entries, kept, files, document, bases, full=True))

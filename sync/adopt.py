@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.config import CONNECTIONS
 from builder.description import DESCRIPTION, FileEntry, Snapshot
 from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable
@@ -26,6 +25,7 @@ from sync.settings import Settings
 from sync.targets import Kind, Target, target
 
 _SHOWN = 5
+_AT_ONCE = 16  # requests
 
 Progress = Callable[[int, int], None]
 
@@ -110,7 +110,7 @@ def _described(data: bytes, where: str, folder: Path) -> Snapshot:
 
 def _by_url(store: Store, url: str, folder: Path, progress: Progress) -> Snapshot:
     """Downloads all files. What no web server hands out, its own rules, stands in the description."""
-    with Transport(CONNECTIONS) as transport:
+    with Transport(_AT_ONCE) as transport:
         try:
             data = transport.get(place(url), LARGEST).body
             found = _described(data, url, folder)
@@ -124,7 +124,7 @@ def _by_url(store: Store, url: str, folder: Path, progress: Progress) -> Snapsho
                 got = text.encode() if isinstance(text, str) else transport.get(place(url, entry.path), entry.size).body
                 _write(folder / entry.path, got)
 
-            for done, _ in enumerate(mapped(CONNECTIONS, fetch, found.all_files), 1):
+            for done, _ in enumerate(mapped(_AT_ONCE, fetch, found.all_files), 1):
                 progress(done, len(found.all_files))
         except FetchError as error:
             raise FlatdexError(f"not all of it can be had: {error}", "Nothing was adopted.") from error

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from builder.config import CONNECTIONS
 from builder.sources.transport import AGENT
 from sync.carrier import described
 from sync.served import LARGEST, place
 from sync.targets import Target
 
+_AT_ONCE = 16  # targets
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
 
 
@@ -48,7 +48,7 @@ class Told:
 
 def told(targets: Iterable[Target]) -> list[Told]:
     """Asks every address of every target that has a URL, and tells what it comes to."""
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         asked = [answer for answers in pool.map(_asked, [each for each in targets if each.url]) for answer in answers]
     return list(findings(asked))
 

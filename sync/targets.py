@@ -9,8 +9,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from builder.configfile import seconds
 from builder.errors import UsageError
+from builder.spans import seconds
 
 DEFAULT_SSH = "ssh -o BatchMode=yes"
 """Never asks for a password: under cron nobody would answer."""

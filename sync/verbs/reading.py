@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from builder.configfile import seconds
 from builder.description import Invalid, Snapshot, read_snapshot, time_text
 from builder.diff import Diff, RefChange, diff, ref_changes
 from builder.errors import Exit, UsageError
+from builder.spans import seconds
 from builder.store import Store
 from sync import log, notes, status, verify
 from sync.verbs.common import AddVerb, Place, Report, newest, refs, size, wanted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import configfile
+from builder import configfile, spans
 from builder.config import LayoutSource, RegistrySource, Token
 from builder.errors import ConfigError, Exit
 from tests.builder.helpers import GOOD, loaded, problems, write
@@ -240,7 +240,7 @@ def test_a_lifetime_is_a_number_and_a_unit(tmp_path: Path, text: str, seconds: i
 @pytest.mark.parametrize("text", ["1", "m", "-1s", "1.5h", "1 h", "1H", "1s\n", "१s", ""])
 def test_anything_else_is_no_lifetime(text: str) -> None:
     with pytest.raises(ValueError, match="not a lifetime"):
-        configfile.seconds(text)
+        spans.seconds(text)
 
 
 @pytest.mark.parametrize("rate", ["3/0h", "0/1h", "100", "3/h1", "-1/h", "3/1w"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import plan, snapshot
+from builder import dates, plan, snapshot
 from builder.config import GRACE, Config
 from builder.description import Snapshot, spells_hash
 from builder.errors import FlatdexError
@@ -174,7 +174,7 @@ def test_index_files_under_their_hash_are_dated_anew_like_their_plain_twins(conf
     two = history.add(*images("b", "a"))
     promote(history.store, two)
     back = again(history, one)
-    assert dict(plan.twins_of(one.by_path)) == twins, "the same as those who built it knew"
+    assert dict(dates.twins_of(one.by_path)) == twins, "the same as those who built it knew"
     for twin, plain in twins.items():
         assert back.by_path[twin].mtime == back.by_path[plain].mtime
         assert back.by_path[plain].mtime > two.by_path[plain].mtime

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import plan, snapshot
+from builder import dates, plan, snapshot
 from builder.build import How, build
 from builder.catalog import Catalog, Image
 from builder.config import GRACE, Config
@@ -211,8 +211,8 @@ def next_snapshot(site: Site, previous: Snapshot | None, now: int, dispatch: Dis
     created = max(now, previous.created + 1) if previous else now
     history = Past(previous, (previous,) if previous else ())
     described = json.loads(json.dumps({"dispatch": asdict(dispatch)}))
-    files = plan.entries(site.files, site.twins, described["dispatch"], history, created)
-    kept = plan.kept(site.files, history, created, GRACE)
+    files = dates.entries(site.files, site.twins, described["dispatch"], history, created)
+    kept = dates.kept(site.files, history, created, GRACE)
     return Snapshot(Path(), str(created), 1, created, None, files, kept, described)
 
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import plan, snapshot, writing
+from builder import dates, plan, snapshot, writing
 from builder.catalog import Skip
 from builder.config import Config
+from builder.dates import Before
 from builder.description import FileEntry, Snapshot
 from builder.errors import FlatdexError
-from builder.plan import Before
 from builder.site.content import Content, InMemory, OnDisk
 from builder.site.tree import Site
 from builder.store import Store
@@ -130,7 +130,7 @@ def test_mtimes_follow_the_promise(before: dict[str, tuple[str, int]], after: di
         return InMemory(text.encode()).sha256
 
     previous = {path: FileEntry(path, 1, sha256(text), mtime) for path, (text, mtime) in before.items()}
-    entries = plan.dated({path: InMemory(text.encode()) for path, text in after.items()}, [Before(previous)], now)
+    entries = dates.dated({path: InMemory(text.encode()) for path, text in after.items()}, [Before(previous)], now)
     assert [entry.path for entry in entries] == sorted(after)
     for entry in entries:
         text, mtime = before.get(entry.path, ("", now - 1))
