@@ -28,9 +28,9 @@ from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report
 from builder.store import Store
 from sync import etags, log, notes
+from sync.outcome import How
 from sync.prune import Pruned, prune
 from sync.publication import Publication, publish
-from sync.push import How
 from sync.settings import Settings, settings
 from sync.targets import Target, chosen
 from sync.verbs import pushing, reading, releasing

@@ -11,7 +11,7 @@ from builder.errors import FlatdexError
 from builder.store import REMOVED, UNFINISHED, Store
 from sync import notes
 from sync.programs import Programs
-from sync.push import carrier
+from sync.reach import carrier
 from sync.settings import Keep, Settings
 from sync.targets import Target
 

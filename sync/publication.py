@@ -10,8 +10,9 @@ from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.store import Store
 from sync import log, releases
+from sync.outcome import THOROUGH, How, Outcome
 from sync.promote import Promotion, promote
-from sync.push import THOROUGH, How, Outcome, promoted, push
+from sync.push import promoted, push
 from sync.releases import Release
 from sync.settings import Settings
 from sync.targets import Target

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.store import Store
-from sync import notes
-from sync.by_rclone import RcloneCarrier
-from sync.by_rsync import RsyncCarrier
+from sync import guards, notes
 from sync.carrier import Carrier, Live
 from sync.order import Stand, decide
+from sync.outcome import THOROUGH, How, Outcome
 from sync.programs import EndedError, Programs
+from sync.reach import carrier
 from sync.served import ask
 from sync.settings import Settings
 from sync.targets import Kind, Target
@@ -29,58 +28,6 @@ _PAUSES = (0.5, 2.0)  # seconds before the second and the third try
 _PATIENCE = 10.0  # seconds that a target which is ready waits for those that are not
 _TICK = 0.1
 _DAY = 86400
-
-
-@dataclass(frozen=True)
-class How:
-    """How to push. `thorough` reads every byte there, `force` overwrites what another store has published."""
-
-    thorough: bool = True
-    force: bool = False
-
-
-THOROUGH = How()
-
-
-class WaitingError(FlatdexError):
-    """A target that others come after is not live; `again` tells whether it may only be a moment's trouble."""
-
-    def __init__(self, what: str, fix: str, again: bool = False) -> None:
-        super().__init__(what, fix)
-        self.again = again
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one target: what was live there before, how many files were sent, an error if it failed,
-    whether its URL was asked, and whether it had failed the last time, too."""
-
-    target: str
-    snapshot: str
-    before: str | None = None
-    error: str = ""
-    asked: bool = False
-    sent: int = 0
-    again: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether readers, or their files, have anything new."""
-        return not self.error and (self.before != self.snapshot or self.sent > 0)
-
-    @property
-    def line(self) -> str:
-        """For a person; only a target that was asked over HTTP is said to serve."""
-        if self.error:
-            return f"{self.target}: failed: {self.error}"
-        already = "already " if self.before == self.snapshot and not self.sent else ""
-        mended = f" (mended, {self.sent} files sent)" if self.before == self.snapshot and self.sent else ""
-        return f"{self.target}: {already}{'serves' if self.asked else 'has'} {self.snapshot}{mended}"
-
-
-def carrier(programs: Programs, store: Store, target: Target) -> Carrier:
-    """How files get to a target."""
-    return RcloneCarrier(programs, target) if target.kind is Kind.RCLONE else RsyncCarrier(programs, store, target)
 
 
 def promoted(store: Store) -> Sound:
@@ -118,6 +65,7 @@ class _Sent:
     carrier: Carrier
     live: Live
     files: int
+    flipped: bool = False
 
 
 class _Run:
@@ -204,23 +152,10 @@ class _Run:
         others = {other.name: other for other in self._settings.targets}
         for name in target.after:
             if name in others and name not in self._stands:
-                self._trying(others[name], self._is_live)
+                self._trying(others[name], self._ask_live)
 
-    def _is_live(self, other: Target) -> None:
-        """Raises FlatdexError, said of whoever comes after it, unless another target is live."""
-        fix = f"`flatdex push --only {other.name}` first."
-        try:
-            live = carrier(self._programs, self._store, other).look(self._snapshot)
-        except FlatdexError as error:
-            what = f"not flipped, since {other.name} could not be asked: {error.what}"
-            raise WaitingError(what, fix, error.again) from error
-        if live.id != self._snapshot.id:
-            raise WaitingError(f"not flipped, since {other.name} shows {live.id or 'nothing'}", fix)
-        try:
-            if other.url:
-                ask(other.url, self._snapshot)
-        except FlatdexError as error:
-            raise WaitingError(f"not flipped, since {other.name} is not well: {error.what}", fix) from error
+    def _ask_live(self, other: Target) -> None:
+        guards.refuse_unless_live(other, carrier(self._programs, self._store, other), self._snapshot)
 
     def _trying(self, target: Target, work: Callable[[Target], None], failed_once: Stand | None = None) -> None:
         """Tries again what may get better by itself."""
@@ -240,7 +175,8 @@ class _Run:
         carries = carrier(self._programs, self._store, target)
         live = carries.look(self._snapshot)
         self._lives[target.name] = live
-        self._refuse_foreign(live)
+        if not self._how.force:
+            guards.refuse_foreign(self._store, self._snapshot, live)
         files = 0
         if self._is_thorough(target) or not live.same:
             self._say(f"pushing {self._snapshot.id} to {target.name}")
@@ -250,23 +186,11 @@ class _Run:
     def _is_thorough(self, target: Target) -> bool:
         return self._how.thorough or time.time() - notes.of_target(self._store, target.name).checked > _DAY
 
-    def _refuse_foreign(self, live: Live) -> None:
-        """A store that was lost, or another builder's target: what is live there is ahead of what this store knows."""
-        shown = live.described
-        if self._how.force or shown is None or live.same:
-            return
-        ours, theirs = (each.document["remote"]["id"] for each in (self._snapshot, shown))
-        if ours and theirs and ours != theirs:
-            fix = "Is it the right place? If so: `flatdex push --force`."
-            raise FlatdexError(f"it shows another remote, {theirs}", fix)
-        if shown.version >= self._snapshot.version and not (self._store.snapshots / shown.id).is_dir():
-            fix = "If this store is new, or was restored: `flatdex adopt`; if it is right so: `flatdex push --force`."
-            raise FlatdexError(f"it shows {shown.id}, version {shown.version}, which this store does not know", fix)
-
     def _flip(self, target: Target) -> None:
         sent = self._sent[target.name]
         if not sent.live.same or sent.files:
             self._trying(target, lambda _: sent.carrier.flip(self._snapshot, sent.live))
+        sent.flipped = True
         if target.url:
             try:
                 ask(target.url, self._snapshot, tries=3 if target.kind is Kind.RCLONE else 1)
@@ -279,13 +203,9 @@ class _Run:
         if self._stands[name] is not Stand.LIVE and not error:
             raise AssertionError(f"{name} was neither flipped nor left out")
         if error:
-            again = notes.note_failure(self._store, name, live.id, error)
+            flipped = name in self._sent and self._sent[name].flipped
+            again = notes.note_failure(self._store, name, self._snapshot.id if flipped else live.id, error)
             return Outcome(name, self._snapshot.id, live.id, error, again=again)
         sent = self._sent[name]
         notes.note_live(self._store, name, self._snapshot.id, checked=self._is_thorough(target))
         return Outcome(name, self._snapshot.id, live.id, asked=bool(target.url), sent=sent.files)
-
-
-def pushed(store: Store, target: Target, programs: Programs, snapshot: Snapshot) -> Live:
-    """What a target shows now, held against `snapshot`."""
-    return carrier(programs, store, target).look(snapshot)

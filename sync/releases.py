@@ -12,7 +12,7 @@ from builder.errors import FlatdexError
 from builder.store import Store
 from sync import hooks, log
 from sync.notes import who
-from sync.push import Outcome
+from sync.outcome import Outcome
 from sync.settings import Settings
 
 

@@ -14,7 +14,7 @@ from builder.store import Store
 from sync import log, notes
 from sync.carrier import Live
 from sync.programs import Programs
-from sync.push import carrier
+from sync.reach import carrier
 from sync.served import served
 from sync.settings import Settings
 from sync.targets import Kind, Target

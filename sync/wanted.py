@@ -22,7 +22,7 @@ _DOES = {"push": ("push",), "publish": ("push", "publish")}
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for: to push, or to publish, to these targets, and how, as `sync.push.How` has it."""
+    """What was asked for: to push, or to publish, to these targets, and how, as `sync.outcome.How` has it."""
 
     verb: str
     targets: tuple[str, ...] = ()

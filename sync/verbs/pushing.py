@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 from builder.errors import Exit, UsageError
 from sync import adopt, log
+from sync.outcome import How
 from sync.promote import promote
 from sync.publication import Publication, publish
-from sync.push import How
 from sync.targets import Target, chosen
 from sync.verbs.common import AddVerb, Place, Report, add_wait
 from sync.verify import Sound

@@ -15,9 +15,10 @@ from builder.errors import FlatdexError
 from builder.report import Report
 from builder.store import Store
 from sync import status
+from sync.outcome import Outcome
 from sync.programs import Programs
 from sync.promote import promote
-from sync.push import Outcome, promoted, push
+from sync.push import promoted, push
 from sync.settings import Settings
 from sync.targets import Target, target
 from sync.verify import Sound, faults
