@@ -45,6 +45,9 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 partly don
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code."""
+    # What is made is for web servers to read, from its first moment: a run that is killed mends no mode. What is
+    # private says so itself.
+    os.umask(0o022)
     args = _parser().parse_args(argv)
     report = Report(-1 if args.quiet else int(args.verbose))
     try:

@@ -17,12 +17,12 @@ from builder.sources.transport import Transport
 from builder.store import CURRENT, SNAPSHOTS, UNFINISHED, Store
 from sync import notes, verify
 from sync.carrier import described
-from sync.programs import ProgramError, Programs
+from sync.programs import Programs
 from sync.prune import remove
-from sync.rsync import rsync
+from sync.reach import carrier
 from sync.served import LARGEST, place
 from sync.settings import Settings
-from sync.targets import Kind, Target, target
+from sync.targets import Target, target
 
 _SHOWN = 5
 _AT_ONCE = 16  # requests
@@ -47,9 +47,9 @@ def adopt(store: Store, live: Target | str, settings: Settings, progress: Progre
     create_folder(store.snapshots)
     with _folder(store) as folder:
         if isinstance(live, str):
-            found = _by_url(store, live, folder, progress)
+            found = _by_url(store, live, folder, settings, progress)
         else:
-            found = _by_program(store, live, folder, Programs(settings.folder, store.lock))
+            found = _by_program(store, live, folder, settings)
         if (store.snapshots / found.id).is_dir():
             return store.snapshot(found.id)
         _date(found)
@@ -84,36 +84,32 @@ def _refuse_newer(store: Store, found: Snapshot) -> None:
             raise FlatdexError(what, fix)
 
 
-def _by_program(store: Store, live: Target, folder: Path, programs: Programs) -> Snapshot:
-    at = live.destination
-    if live.kind is Kind.RCLONE:
-        try:
-            programs.run("rclone", "copy", at, str(folder))
-        except ProgramError as error:
-            raise FlatdexError(f"{at} could not be read: {error.stderr.strip().splitlines()[-1:]}") from error
-    else:
-        rsync(
-            programs, live, "--recursive", "--times", "--perms", "--chmod=D755,F644", f"{at}/{CURRENT}/", f"{folder}/"
-        )
-    found = _described((folder / DESCRIPTION).read_bytes() if (folder / DESCRIPTION).exists() else b"", at, folder)
+def _by_program(store: Store, live: Target, folder: Path, settings: Settings) -> Snapshot:
+    carries = carrier(Programs(settings.folder, store.lock), store, live)
+    data = carries.description()
+    found = _described(data, live.destination, folder, settings)
     _refuse_newer(store, found)
+    carries.fetch(found)
+    _write(folder / DESCRIPTION, data)
     return found
 
 
-def _described(data: bytes, where: str, folder: Path) -> Snapshot:
+def _described(data: bytes, where: str, folder: Path, settings: Settings) -> Snapshot:
     found = described(data)
     if found is None:
+        names = ", ".join(target.name for target in settings.targets)
         fix = f"Name a target, the URL of a site, or a place that holds `{SNAPSHOTS}/` and `{CURRENT}`."
+        fix += f" The configuration's targets: {names}." if names else ""
         raise FlatdexError(f"{where} shows no snapshot that flatdex wrote", fix)
     return Snapshot(**{**vars(found), "folder": folder})
 
 
-def _by_url(store: Store, url: str, folder: Path, progress: Progress) -> Snapshot:
+def _by_url(store: Store, url: str, folder: Path, settings: Settings, progress: Progress) -> Snapshot:
     """Downloads all files. What no web server hands out, its own rules, stands in the description."""
     with Transport(_AT_ONCE) as transport:
         try:
             data = transport.get(place(url), LARGEST).body
-            found = _described(data, url, folder)
+            found = _described(data, url, folder, settings)
             _refuse_newer(store, found)
             rules = found.document.get("rules", {})
             for parent in sorted({(folder / entry.path).parent for entry in found.all_files}):

@@ -47,7 +47,7 @@ class RcloneCarrier:
 
     def _rclone(self, verb: str, *arguments: str) -> str:
         seconds = f"{self._target.timeout}s"
-        options = ["--retries=1", f"--timeout={seconds}", f"--contimeout={seconds}"]
+        options = ["--retries=1", "--low-level-retries=1", f"--timeout={seconds}", f"--contimeout={seconds}"]
         if self._target.bwlimit:
             options.append(f"--bwlimit={self._target.bwlimit}")
         try:
@@ -61,15 +61,25 @@ class RcloneCarrier:
 
     def look(self, snapshot: Snapshot) -> Live:
         """Reads the description, which is the last file that a push writes."""
-        try:
-            text = self._rclone("cat", self._at(DESCRIPTION)).encode()
-        except RcloneError as error:
-            if error.code not in _NOT_FOUND:
-                raise
-            text = b""
+        text = self.description()
         shown = described(text)
         same = text == (snapshot.folder / DESCRIPTION).read_bytes()
         return Live(shown.id if shown else None, shown, same)
+
+    def description(self) -> bytes:
+        """The `snapshot.json` that is there."""
+        try:
+            return self._rclone("cat", self._at(DESCRIPTION)).encode()
+        except RcloneError as error:
+            if error.code not in _NOT_FOUND:
+                raise
+            return b""
+
+    def fetch(self, snapshot: Snapshot) -> None:
+        """Copies the snapshot's files, and nothing else that may lie there."""
+        with tempfile.TemporaryDirectory(prefix="flatdex-") as name:
+            listed = self._list(Path(name), snapshot.by_path)
+            self._rclone("copy", *listed, self._at(), str(snapshot.folder))
 
     def send(self, snapshot: Snapshot, live: Live, thorough: bool) -> int:
         """Sends what is named by its hash: nothing points to it yet."""

@@ -85,6 +85,17 @@ class RsyncCarrier:
                 return Live(identifier, snapshot, same=identifier == snapshot.id)
             return _live(identifier, folder / DESCRIPTION)
 
+    def description(self) -> bytes:
+        """The `snapshot.json` behind `current`."""
+        with tempfile.TemporaryDirectory(prefix="flatdex-") as name:
+            there = self._fetch(Path(name), "--checksum", f"{CURRENT}/{DESCRIPTION}")
+            return Path(name, DESCRIPTION).read_bytes() if there else b""
+
+    def fetch(self, snapshot: Snapshot) -> None:
+        """Copies all that is behind `current`."""
+        how = ("--recursive", "--times", "--perms", "--chmod=D755,F644")
+        self._rsync(*how, f"{self._at}/{CURRENT}/", f"{snapshot.folder}/")
+
     def _fetch(self, folder: Path, known: str, *paths: str) -> bool:
         """Copies from there what is not known yet; gives whether all of it is there."""
         try:
@@ -137,6 +148,7 @@ class RsyncCarrier:
             "--links",
             "--perms",
             "--times",
+            "--omit-dir-times",  # nobody reads them, and setting them would touch a target that has all already
             "--delete",
             "--chmod=D755,F644",
             "--stats",

@@ -27,6 +27,12 @@ class Carrier(Protocol):
     def look(self, snapshot: Snapshot) -> Live:
         """What is live there, held against `snapshot`."""
 
+    def description(self) -> bytes:
+        """The `snapshot.json` that is live there; nothing if there is none."""
+
+    def fetch(self, snapshot: Snapshot) -> None:
+        """Copies the files of the snapshot that is live there into its folder here, whose parent folders exist."""
+
     def send(self, snapshot: Snapshot, live: Live, thorough: bool) -> int:
         """Brings all that readers don't see yet, whatever is missing or damaged there; how many files were sent.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from urllib.parse import urljoin
+from urllib.parse import quote
 
 from builder.description import DESCRIPTION, Snapshot
 from builder.errors import FlatdexError
@@ -65,4 +65,4 @@ def _get(transport: Transport, url: str, limit: int) -> bytes:
 
 def place(url: str, path: str = DESCRIPTION) -> str:
     """Where a file of the site below `url` is."""
-    return urljoin(url if url.endswith("/") else f"{url}/", path)
+    return (url if url.endswith("/") else f"{url}/") + quote(path)
