@@ -264,35 +264,42 @@ def _show(published: Published, args: argparse.Namespace, report: Report) -> Non
 
 def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
     """`flatdex rollback [ID]`: the old content, newly dated, as a new snapshot; then a hold, or cron would undo it."""
-    config = None if args.store and not args.config else load()
+    grace = GRACE if args.store and not args.config else load().grace
     place = _place(args, load)
     store, targets = place.store, () if args.no_push else place.settings.targets
     with store.locked("rollback", wait=args.wait):
-        old = store.find(args.id) if args.id is not None else _before(store)
-        current = store.current()
-        if old.id == current:
+        before = store.current()
+        done = None if args.id is not None else _rolled_back(store)
+        old = store.find(args.id) if args.id is not None else done or _before(store)
+        if old.id == before and not done:
             raise UsageError(f"{old.id} is what is current", "Name another one: `flatdex list` shows them.")
-        reason = " ".join(args.reason.split()) or f"rolled back from {current or 'nothing'} to what {old.id} held"
         Sound(old).checked()
-        notes.set_hold(store, reason)
-        made = snapshot.republish(store, old, int(time.time()), config.grace if config else GRACE)
-        publication = publish(
-            store, place.settings, "rollback", store.find(made.id), targets, report, How(), reason=reason
-        )
+        reason = " ".join(args.reason.split()) or f"rolled back from {before or 'nothing'} to what {old.id} held"
+        if not (done and notes.hold(store)):
+            notes.set_hold(store, reason)
+        made = old if done else store.find(snapshot.republish(store, old, int(time.time()), grace).id)
+        publication = publish(store, place.settings, "rollback", made, targets, report, reason=reason)
+    again = made.document["again"]
     if args.json:
-        result = {
-            "snapshot": made.id,
-            "again": old.id,
-            "hold": reason,
-            "before": current,
-            "targets": [asdict(each) for each in publication.outcomes],
-        }
-        report.result(json.dumps(result))
+        result = {"snapshot": made.id, "again": again, "before": before, "hold": reason}
+        report.result(json.dumps({**result, "targets": [asdict(each) for each in publication.outcomes]}))
+    elif done:
+        report.line(f"{made.id} is current, and holds again what {again} held: to go further back, name a snapshot")
     else:
-        report.line(f"promoted {made.id}, which holds again what {old.id} held (before: {current or 'nothing'})")
+        report.line(f"promoted {made.id}, which holds again what {again} held (before: {before or 'nothing'})")
         report.line("held: nothing else is promoted by itself until `flatdex release`")
     pushing.show(publication, report, quiet=args.json)
     return Exit.DONE if publication.whole else Exit.PARTLY
+
+
+def _rolled_back(store: Store) -> Snapshot | None:
+    """What is current, if a rollback made it: the same command once more finishes that one, and goes nowhere else.
+
+    Whoever saw the first one die can't know how far it came.
+    """
+    current = store.current()
+    found = store.snapshot(current) if current else None
+    return found if found and found.document.get("again") else None
 
 
 def _before(store: Store) -> Snapshot:

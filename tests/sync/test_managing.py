@@ -171,6 +171,20 @@ def test_rollback_goes_to_what_was_current_before_not_to_what_was_built_before(p
     assert [each["again"] for each in (published.json("show"),)] == [bad]
 
 
+def test_rollback_once_more_finishes_the_first_one_and_goes_nowhere_else(published: Site) -> None:
+    old, _ = published.ids
+    published.flatdex("rollback", "--no-push", code=DONE)
+    (published.store / "hold").unlink()  # as if it had been killed
+    lines = (published.store / "log.jsonl").read_bytes().splitlines(keepends=True)
+    (published.store / "log.jsonl").write_bytes(b"".join(lines[:-1]))
+    current, names = published.current, list(published.ids)
+    result = published.flatdex("rollback", code=DONE)
+    assert result.stdout.startswith(f"{current} is current, and holds again what {old} held: to go further back, name")
+    assert (published.current, published.ids, served(published.folder / "web")) == (current, names, current)
+    assert published.json("status", code=PARTLY)["hold"] is not None
+    assert [each["verb"] for each in published.json("log")][-2:] == ["found", "rollback"]
+
+
 @pytest.mark.parametrize("words", [["rollback", "2099"], ["pin", "2099"], ["diff", "2099"]])
 def test_an_id_that_is_not_there(published: Site, words: list[str]) -> None:
     before = tree(published.store / "snapshots")
