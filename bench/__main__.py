@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-from bench import fill, measure
-from bench.fill import Wanted
-from bench.measure import Pairs, Row
-from bench.proxy import proxy
-from builder.config import CONNECTIONS
-from builder.files import files_in
-from tests.real.registry import DockerRegistry
+from bench import building, publishing
+from bench.measure import Row
 
-_FLATDEX = str(Path(sys.executable).with_name("flatdex"))
-_CONFIG = """
-store: ./store
-remote: {{name: bench, url: "http://127.0.0.1/"}}
-sources:
-  main: {{registry: "{registry}"}}
-indexes:
-  defaults: {{architectures: [amd64, arm64]}}
-  stable: {{tags: [latest]}}
-  testing: {{tags: [testing]}}
-targets:
-  here: {{rsync: ./target}}
-"""
-_DELAY = 0.02  # seconds
-_CHANGED = 10  # repositories
-_MEMORY = {300: 120.0, 1000: 250.0}  # MB, at most
+_PARTS = ("registry", "publishing")
 
 
 def main() -> int:
     """Measures all rows."""
-    parser = argparse.ArgumentParser(prog="make bench", description="Measures builds and pushes against their floors.")
-    text = "how many, each with 2 tags x 2 architectures; the middle one is measured in full (default: 100 300 1000)"
-    parser.add_argument("--repositories", type=int, nargs=3, default=[100, 300, 1000], help=text)
-    parser.add_argument("--runs", type=int, default=3, help="of each pair; medians are shown")
-    args = parser.parse_args()
+    args = _parser().parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="flatdex-bench-") as name:
-        for row in _rows(Path(name), args.repositories, args.runs):
+        folder = Path(name)
+        folder.chmod(0o755)  # web servers that root starts work as somebody else
+        for row in _rows(folder, args):
             print(row.text, flush=True)
             rows.append(row)
     place = Path("build/bench.json")
@@ -56,156 +32,24 @@ def main() -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Remote:
-    """A registry that is filled, a folder to build in, and the requests that a cold build needs."""
-
-    folder: Path
-    registry: str
-    repositories: int
-    wanted: tuple[Wanted, ...]
-
-    @property
-    def tags(self) -> tuple[Wanted, ...]:
-        """The requests that tell whether anything changed."""
-        return tuple(each for each in self.wanted if each.digest)
-
-    def verb(self, verb: str) -> list[str]:
-        """A command on this remote."""
-        return [_FLATDEX, "-q", "-c", str(self.folder / "flatdex.yaml"), verb]
-
-    def configure(self, registry: str) -> None:
-        """Reads the registry at another URL from now on."""
-        (self.folder / "flatdex.yaml").write_text(_CONFIG.format(registry=registry))
-        self.forget()
-
-    def forget(self) -> None:
-        """Makes the next build a cold one."""
-        shutil.rmtree(self.folder / "store", ignore_errors=True)
-
-    def curl(self, registry: str, wanted: Iterable[Wanted], conditional: bool = False) -> list[str]:
-        """The floor: the same requests by curl, as many at once."""
-        file = self.folder / ("conditional" if conditional else "urls")
-        file.write_text("next\n".join(_curl_block(registry, each, conditional) for each in wanted))
-        options = ["--no-progress-meter", "--fail", "--parallel", "--parallel-max", str(CONNECTIONS)]
-        return ["curl", *options, "--config", str(file)]
+def _parser() -> argparse.ArgumentParser:
+    text = "Measures builds, promotions and pushes against their floors."
+    parser = argparse.ArgumentParser(prog="make bench", description=text)
+    parser.add_argument("--only", choices=_PARTS, help="one part alone (default: both)")
+    text = "how many, each with 2 tags x 2 architectures; the middle one is measured in full (default: 100 300 1000)"
+    parser.add_argument("--repositories", type=int, nargs=3, default=[100, 300, 1000], help=text)
+    parser.add_argument("--runs", type=int, default=3, help="of each pair of builds; medians are shown")
+    parser.add_argument("--pairs", type=int, default=5, help="of each pair in publishing; medians are shown")
+    text = "icons in the snapshot that is published (default: 10000); targets are for the default"
+    parser.add_argument("--icons", type=int, default=10_000, help=text)
+    return parser
 
 
-def _curl_block(registry: str, wanted: Wanted, conditional: bool) -> str:
-    condition = f'header = "If-None-Match: \\"{wanted.digest}\\""\n' if conditional else ""
-    return f'url = "{registry}{wanted.path}"\nheader = "Accept: {wanted.accept}"\n{condition}output = "/dev/null"\n'
-
-
-@contextmanager
-def _remote(folder: Path, repositories: int) -> Iterator[Remote]:
-    with DockerRegistry(folder / "registry") as registry:
-        print(f"filling a registry with {repositories} repositories x 2 tags x 2 architectures", flush=True)
-        fill.fill(registry.url, range(repositories))
-        remote = Remote(folder, registry.url, repositories, tuple(fill.needed(registry.url, repositories)))
-        remote.configure(registry.url)
-        yield remote
-
-
-def _rows(folder: Path, sizes: Sequence[int], runs: int) -> Iterator[Row]:
-    small, middle, large = sizes
-    times: dict[int, tuple[Pairs, Pairs]] = {}
-    for size in (small, middle, large):
-        with _remote(folder / str(size), size) as remote:
-            times[size] = _cold(remote, runs), _unchanged(remote, runs)
-            if size == middle:
-                yield from _main_rows(remote, runs, *times[size])
-            if size in _MEMORY:
-                most = max(each.megabytes for each in times[size])
-                yield Row(f"peak memory, R={size}", most, "MB", _MEMORY[size], "the whole process, cold")
-    for number, what in enumerate(("cold build", "nothing changed")):
-        seconds = [times[size][number].seconds for size in sizes]
-        first = (seconds[1] - seconds[0]) / (middle - small)
-        second = (seconds[2] - seconds[1]) / (large - middle)
-        detail = " s, ".join(f"R={size} {each:.2f}" for size, each in zip(sizes, seconds, strict=True))
-        off = abs(second / first - 1) * 100
-        yield Row(
-            f"{what}: growth off a line by", off, "%", 20, f"{detail} s; {first * 1e3:.2f}, {second * 1e3:.2f} ms each"
-        )
-
-
-def _cold(remote: Remote, runs: int) -> Pairs:
-    return measure.pairs(remote.verb("build"), remote.curl(remote.registry, remote.wanted), runs, remote.forget)
-
-
-def _unchanged(remote: Remote, runs: int) -> Pairs:
-    before = _state(remote.folder / "store" / "snapshots")
-    floor = remote.curl(remote.registry, remote.tags, conditional=True)
-    found = measure.pairs(remote.verb("build"), floor, runs)
-    if _state(remote.folder / "store" / "snapshots") != before:
-        raise SystemExit("a build in which nothing had changed wrote to the site")
-    return found
-
-
-def _state(folder: Path) -> dict[str, tuple[int, int]]:
-    """All files of the site, by what changes when a byte is written."""
-    found = {name: (folder / name).stat() for name in files_in(folder)}
-    return {name: (stat.st_ino, stat.st_ctime_ns) for name, stat in found.items()}
-
-
-def _main_rows(remote: Remote, runs: int, cold: Pairs, unchanged: Pairs) -> Iterator[Row]:
-    at = f"R={remote.repositories}"
-    floor = f"curl, {CONNECTIONS} at once, {len(remote.wanted)} requests:"
-    conditional = f"curl, {CONNECTIONS} at once, {len(remote.tags)} conditional requests:"
-    yield cold.row(f"cold build, {at}", floor, 2)
-    yield unchanged.row(f"nothing changed, {at}", conditional, 4)
-    yield _changed(remote, runs)
-    yield from _push(remote, runs)
-    yield from _distant(remote, runs, floor, conditional)
-
-
-def _changed(remote: Remote, runs: int) -> Row:
-    """How much longer a build takes in which some repositories have new images, one after one in which none has."""
-    version = 0
-
-    def push_new() -> None:
-        nonlocal version
-        version += 1
-        step = remote.repositories // _CHANGED
-        fill.fill(remote.registry, range(0, remote.repositories, step), version)
-
-    found = []
-    for _ in range(runs):
-        same = measure.run(remote.verb("build"))
-        push_new()
-        found.append((measure.run(remote.verb("build")), same))
-    pairs = Pairs(tuple(new for new, _ in found), tuple(same for _, same in found))
-    more = pairs.seconds - pairs.floor_seconds
-    detail = f"{pairs.seconds:.2f} s, {pairs.megabytes:.0f} MB; nothing changed {pairs.floor_seconds:.2f} s"
-    return Row(f"{_CHANGED} of {remote.repositories} repositories changed", more, "s more", 0.5, detail)
-
-
-def _push(remote: Remote, runs: int) -> Iterator[Row]:
-    measure.run(remote.verb("promote"))
-    measure.run(remote.verb("push"))
-    bare = ["rsync", "-rlt", f"{remote.folder}/store/current/", f"{remote.folder}/target/current/"]
-    yield measure.pairs(remote.verb("push"), bare, runs).row("push, nothing changed", "bare rsync -rlt:", None)
-
-
-def _distant(remote: Remote, runs: int, floor: str, conditional: str) -> Iterator[Row]:
-    wanted = fill.needed(remote.registry, remote.repositories)
-    tags = [each for each in wanted if each.digest]
-    with proxy(remote.registry, 0) as near:
-        alone = measure.run(remote.curl(near, wanted))
-        yield Row(
-            "the proxy's own ceiling",
-            len(wanted) / alone.seconds,
-            "requests/s",
-            None,
-            f"{alone.seconds:.2f} s, no delay",
-        )
-    with proxy(remote.registry, _DELAY) as far:
-        remote.configure(far)
-        late = f"{_DELAY * 1000:.0f} ms late"
-        cold = measure.pairs(remote.verb("build"), remote.curl(far, wanted), runs, remote.forget)
-        yield cold.row(f"cold build, every request {late}", floor, 2)
-        same = measure.pairs(remote.verb("build"), remote.curl(far, tags, conditional=True), runs)
-        yield same.row(f"nothing changed, every request {late}", conditional, 4)
-    remote.configure(remote.registry)
+def _rows(folder: Path, args: argparse.Namespace) -> Iterator[Row]:
+    if args.only != "publishing":
+        yield from building.rows(folder, args.repositories, args.runs)
+    if args.only != "registry":
+        yield from publishing.rows(folder / "publishing", args.icons, args.pairs)
 
 
 if __name__ == "__main__":

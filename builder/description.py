@@ -69,6 +69,11 @@ class Snapshot:
         return (*self.files, *self.kept)
 
     @cached_property
+    def described(self) -> bytes:
+        """The bytes of its `snapshot.json`, read once. Raises OSError."""
+        return (self.folder / DESCRIPTION).read_bytes()
+
+    @cached_property
     def by_path(self) -> dict[str, FileEntry]:
         """All files by their paths."""
         return {entry.path: entry for entry in self.all_files}

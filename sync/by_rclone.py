@@ -63,8 +63,7 @@ class RcloneCarrier:
         """Reads the description, which is the last file that a push writes."""
         text = self.description()
         shown = described(text)
-        same = text == (snapshot.folder / DESCRIPTION).read_bytes()
-        return Live(shown.id if shown else None, shown, same)
+        return Live(shown.id if shown else None, shown, text == snapshot.described)
 
     def description(self) -> bytes:
         """The `snapshot.json` that is there."""

@@ -51,7 +51,7 @@ def _seen(root: Path, snapshot: Snapshot) -> Live:
     identifier, description = _named(root / CURRENT), root / CURRENT / DESCRIPTION
     if identifier == snapshot.id:
         try:
-            if description.read_bytes() == (snapshot.folder / DESCRIPTION).read_bytes():
+            if description.stat().st_size == len(snapshot.described) and description.read_bytes() == snapshot.described:
                 return Live(identifier, snapshot, same=True)
         except OSError:
             pass
