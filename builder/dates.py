@@ -64,22 +64,23 @@ def dated(files: Mapping[str, Hashed], before: Sequence[Before], now: int) -> tu
     any of the served ones has instead is dated as late.
     """
 
-    def mtime(path: str, content: Hashed) -> int:
-        kept, latest, late = None, now - 1, -1
+    def entry(path: str, content: Hashed) -> FileEntry:
+        kept: FileEntry | None = None
+        latest, late = now - 1, -1
         for each in before:
-            entry = each.by_path.get(path)
-            if entry is None:
+            known = each.by_path.get(path)
+            if known is None:
                 continue
-            latest = max(latest, entry.mtime)
-            if entry.sha256 == content.sha256 and path not in each.moved:
-                kept = entry.mtime if kept is None else kept
+            latest = max(latest, known.mtime)
+            if known.sha256 == content.sha256 and path not in each.moved:
+                kept = kept or known
             elif each.served:
-                late = max(late, entry.mtime)
-        return kept if kept is not None and late < kept else latest + 1
+                late = max(late, known.mtime)
+        if kept is None or late >= kept.mtime:
+            return FileEntry(path, content.size, content.sha256, latest + 1)
+        return kept if type(kept) is FileEntry else FileEntry(path, content.size, content.sha256, kept.mtime)
 
-    return tuple(
-        FileEntry(path, content.size, content.sha256, mtime(path, content)) for path, content in sorted(files.items())
-    )
+    return tuple(entry(path, content) for path, content in sorted(files.items()))
 
 
 def kept(files: Collection[str], history: History, now: int, grace: int) -> tuple[KeptEntry, ...]:
