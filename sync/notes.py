@@ -114,6 +114,13 @@ def note_live(store: Store, name: str, live: str, checked: bool) -> None:
         _keep(store, name, note)
 
 
+def doubt(store: Store, name: str) -> None:
+    """What a target has may be of two snapshots until it is noted again: the next push looks at every byte."""
+    before = of_target(store, name)
+    if before.checked:
+        _keep(store, name, replace(before, checked=0))
+
+
 def note_failure(store: Store, name: str, live: str | None, error: str) -> bool:
     """A push to a target failed, which still shows `live`, if that is known. Gives whether it failed before, too."""
     before, now = of_target(store, name), int(time.time())

@@ -189,6 +189,8 @@ class _Run:
     def _flip(self, target: Target) -> None:
         sent = self._sent[target.name]
         if not sent.live.same or sent.files:
+            if target.kind is Kind.RCLONE:
+                notes.doubt(self._store, target.name)
             self._trying(target, lambda _: sent.carrier.flip(self._snapshot, sent.live))
         sent.flipped = True
         if target.url:
