@@ -13,7 +13,6 @@ from builder.store import Store
 from sync import hooks, log
 from tests.sync.site import DONE, FAILED, NEW, OLD, PARTLY, Site, new_version, one_line
 
-
 Change = Callable[[list[bytes]], list[bytes]]
 
 
