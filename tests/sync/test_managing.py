@@ -236,6 +236,22 @@ def test_prune_keeps_what_is_current_pinned_or_shown_by_a_target(site: Site) -> 
     assert site.flatdex("prune", code=DONE).stdout == "nothing to remove\n"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_prune_keeps_what_a_target_that_is_behind_shows(site: Site, known: bool) -> None:
+    """In the store as far as it is known, to be linked to; on the target in any case."""
+    site.configure({"web": {"rsync": "./web"}})
+    extend(site, "keep: {snapshots: 1, days: 0}")
+    old, middle, new = site.ids
+    site.promote(OLD)
+    site.flatdex("push", code=DONE)
+    site.promote(NEW)
+    if not known:
+        (site.store / "targets" / "web.json").unlink()
+    assert site.json("prune")["snapshots"] == ([middle] if known else [old, middle])
+    assert site.ids == ([old, new] if known else [new])
+    assert served(site.folder / "web") == old and (site.folder / "web" / "current" / "snapshot.json").exists()
+
+
 def extend(site: Site, text: str) -> None:
     """Adds to the configuration."""
     file = site.folder / "flatdex.yaml"
