@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.warn(f"flatdex: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        report.warn("flatdex: interrupted; what was published is untouched")
+        report.warn("flatdex: interrupted; every site is whole, the old one or the new: `flatdex status` tells")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read the output has had enough
         return Exit.FAILED
@@ -199,7 +199,7 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
     config = load()
     place = _place_of(config)
     targets = chosen(place.settings.targets, args.only)
-    done: list[Published] = []
+    done: list[Published | Publication] = []
 
     def work(wishes: list[Wish]) -> None:
         publishing = [wish for wish in wishes if wish.verb == "publish"]
@@ -207,15 +207,18 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
             names = targets_of(publishing, [target.name for target in place.settings.targets])
             reached = chosen(place.settings.targets, names) if names else ()
             done.append(_published(args, config, place, reached, report))
-        for publication in pushing.push_wished(place, [wish for wish in wishes if wish.verb == "push"], report):
-            pushing.show(publication, report, quiet=args.json)
+        done.extend(pushing.push_wished(place, [wish for wish in wishes if wish.verb == "push"], report))
 
     how = builder.cli.how_of(args)
     wish = Wish("publish", tuple(target.name for target in targets))
     # What was to be built otherwise than usual can't be left to another process.
     served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow())
     for each in done:
-        _show(each, args, report)
+        if isinstance(each, Publication):
+            report.line("asked for by another `flatdex push`:")
+            pushing.show(each, report, quiet=args.json)
+        else:
+            _show(each, args, report)
     return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY
 
 
@@ -269,16 +272,22 @@ def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Repo
     store, targets = place.store, () if args.no_push else place.settings.targets
     with store.locked("rollback", wait=args.wait):
         before = store.current()
-        done = None if args.id is not None else _rolled_back(store)
-        old = store.find(args.id) if args.id is not None else done or _before(store)
+        done = _rolled_back(store, store.find(args.id).id if args.id is not None else None)
+        old = done or (store.find(args.id) if args.id is not None else _before(store))
         if old.id == before and not done:
             raise UsageError(f"{old.id} is what is current", "Name another one: `flatdex list` shows them.")
         Sound(old).checked()
-        reason = " ".join(args.reason.split()) or f"rolled back from {before or 'nothing'} to what {old.id} held"
-        if not (done and notes.hold(store)):
+        held = done and notes.hold(store)
+        back_to = f"back to what {done.document['again'] if done else old.id} held"
+        reason = " ".join(args.reason.split()) or (back_to if done else f"{back_to}, from {before or 'nothing'}")
+        if not held:
             notes.set_hold(store, reason)
+            if done:
+                log.append(store, "hold", reason=reason)
         made = old if done else store.find(snapshot.republish(store, old, int(time.time()), grace).id)
-        publication = publish(store, place.settings, "rollback", made, targets, report, reason=reason)
+        # What goes back was live before: nobody waits for a staging server, or for those that are down.
+        how = How(anyway=True)
+        publication = publish(store, place.settings, "rollback", made, targets, report, how, reason)
     again = made.document["again"]
     if args.json:
         result = {"snapshot": made.id, "again": again, "before": before, "hold": reason}
@@ -287,28 +296,32 @@ def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Repo
         report.line(f"{made.id} is current, and holds again what {again} held: to go further back, name a snapshot")
     else:
         report.line(f"promoted {made.id}, which holds again what {again} held (before: {before or 'nothing'})")
+    if not args.json and not held:
         report.line("held: nothing else is promoted by itself until `flatdex release`")
     pushing.show(publication, report, quiet=args.json)
     return Exit.DONE if publication.whole else Exit.PARTLY
 
 
-def _rolled_back(store: Store) -> Snapshot | None:
-    """What is current, if a rollback made it: the same command once more finishes that one, and goes nowhere else.
+def _rolled_back(store: Store, wanted: str | None) -> Snapshot | None:
+    """What is current, if this rollback made it: the same command once more finishes that one, and goes nowhere else.
 
     Whoever saw the first one die can't know how far it came.
     """
     current = store.current()
     found = store.snapshot(current) if current else None
-    return found if found and found.document.get("again") else None
+    again = found.document.get("again") if found else None
+    return found if again and wanted in (None, again) else None
 
 
 def _before(store: Store) -> Snapshot:
     """What was current before what is, if it is still there."""
     current = store.current()
+    if current is None:
+        raise UsageError("`current` names nothing, so there is nothing before it", "Name a snapshot: `flatdex list`.")
     for identifier, _ in log.promoted(store):
         if identifier != current and (store.snapshots / identifier).is_dir():
             return store.snapshot(identifier)
-    older = next((each for each in store.complete() if current and each.id < current), None)
+    older = next((each for each in store.complete() if each.id < current), None)
     if older is None:
         raise UsageError("there is nothing to roll back to", "`flatdex list` shows what is there.")
     return older

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from builder.description import FileEntry, KeptEntry, Snapshot, spells_hash
@@ -27,11 +27,16 @@ class Hashed(Protocol):
 
 @dataclass(frozen=True)
 class Before:
-    """The files of an earlier snapshot by path; those that are `moved` count as changed since, whatever they hold."""
+    """The files of an earlier snapshot by path; those that are `moved` count as changed since, whatever they hold.
+
+    Dates are kept from it if it is `followed`, as what is current and what is newest are: what a target shows that
+    lags behind is not. What readers have `seen` has to be older than what they see next.
+    """
 
     by_path: Mapping[str, FileEntry]
     moved: Collection[str] = frozenset()
-    served: bool = True
+    seen: bool = True
+    followed: bool = True
 
 
 def entries(
@@ -54,14 +59,15 @@ def entries(
 def _before(history: History, twins: Mapping[str, str], dispatch: Mapping[str, Any]) -> Iterator[Before]:
     for snapshot in history.snapshots:
         moved = frozenset(twins.values()) if snapshot.document.get("dispatch") != dispatch else frozenset()
-        yield Before(snapshot.by_path, moved, snapshot in history.served)
+        followed = snapshot in (history.newest, history.current)
+        yield Before(snapshot.by_path, moved, snapshot in history.seen, followed)
 
 
 def dated(files: Mapping[str, Hashed], before: Sequence[Before], now: int) -> tuple[FileEntry, ...]:
     """What did not change keeps its mtime, what changed gets a later one, in whole seconds.
 
-    Of the snapshots `before` the first counts most: it is what is served. A date is kept only if no content that
-    any of the served ones has instead is dated as late.
+    Of the snapshots `before` the first counts most: it is what is served. A date is kept only if no other content
+    that readers have seen is dated as late.
     """
 
     def entry(path: str, content: Hashed) -> FileEntry:
@@ -73,8 +79,8 @@ def dated(files: Mapping[str, Hashed], before: Sequence[Before], now: int) -> tu
                 continue
             latest = max(latest, known.mtime)
             if known.sha256 == content.sha256 and path not in each.moved:
-                kept = kept or known
-            elif each.served:
+                kept = kept or (known if each.followed else None)
+            elif each.seen:
                 late = max(late, known.mtime)
         if kept is None or late >= kept.mtime:
             return FileEntry(path, content.size, content.sha256, latest + 1)
@@ -87,13 +93,17 @@ def kept(files: Collection[str], history: History, now: int, grace: int) -> tupl
     """Files of earlier snapshots that a client with an older index, or a request during a flip, may still ask for.
 
     They are those whose path spells their hash; they stay for `grace` seconds after their last mention in anything
-    that is served, here or on a target.
+    that is served, here or on a target. What a snapshot kept of the one that was served when it was built was mentioned
+    until it became served itself, which may be long after: a hold, or a target that lagged behind.
     """
     found: dict[str, KeptEntry] = {}
     for snapshot in history.snapshots:
         gone = [entry for entry in snapshot.files if entry.path not in files and spells_hash(entry)]
         last = [KeptEntry(**vars(entry), until=now + grace) for entry in gone]
-        for entry in (*last, *(entry for entry in snapshot.kept if entry.path not in files and entry.until > now)):
+        served = max(snapshot.created, history.since.get(snapshot.id, 0)) + grace
+        earlier = [entry for entry in snapshot.kept if entry.path not in files]
+        earlier = [replace(each, until=served) if each.until == snapshot.created + grace else each for each in earlier]
+        for entry in (*last, *(entry for entry in earlier if entry.until > now)):
             if entry.path not in found or found[entry.path].until < entry.until:
                 found[entry.path] = entry
     return tuple(sorted(found.values()))

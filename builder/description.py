@@ -161,19 +161,19 @@ def _kept_entry(until: str, **entry: Any) -> KeptEntry:
 
 
 def _whole(number: int) -> int:
-    if type(number) is not int:
-        raise TypeError(f"{number!r} is not a whole number")
+    if type(number) is not int or not 0 <= number < 2**53:
+        raise TypeError(f"{number!r:.80} is not a whole number, or too large")
     return number
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path of a snapshot's file stays in the snapshot."""
-    if "\0" in path or path.startswith("/"):
+    """Whether a path of a snapshot's file stays in the snapshot, and is written in the one plain way."""
+    if not path.isprintable():  # line breaks, and what no file system can take
         return False
-    if path[:1] > "/" and ".." not in path:  # nearly all of them
+    if path[:1] > "/" and "/." not in path and "//" not in path and path[-1:] != "/":  # nearly all of them
         return True
     parts = path.split("/")
-    return ".." not in parts and any(part not in ("", ".") for part in parts)
+    return all(parts) and "." not in parts and ".." not in parts
 
 
 def is_id(text: str) -> bool:
@@ -193,4 +193,7 @@ def time_text(created: int) -> str:
 
 def timestamp(text: str) -> int:
     """RFC 3339 text as seconds. Raises ValueError."""
-    return int(datetime.fromisoformat(text).timestamp())
+    try:
+        return int(datetime.fromisoformat(text).astimezone(UTC).timestamp())
+    except OverflowError as error:
+        raise ValueError(f"no such time: {text!r:.80}") from error

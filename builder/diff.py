@@ -53,6 +53,17 @@ def diff(before: Snapshot | None, after: Snapshot) -> Diff:
     )
 
 
+def merged(diffs: Iterable[Diff]) -> Diff:
+    """What changed in any of them: for readers of several places, of which some were further behind."""
+    diffs = list(diffs)
+    refs = {(change.index, change.ref): change for each in reversed(diffs) for change in each.refs}
+
+    def paths(name: str) -> tuple[str, ...]:
+        return tuple(sorted({path for each in diffs for path in getattr(each, name)}))
+
+    return Diff(tuple(refs[key] for key in sorted(refs)), paths("added"), paths("changed"), paths("removed"))
+
+
 def _files(entries: Iterable[FileEntry]) -> dict[str, tuple[str, int]]:
     return {entry.path: (entry.sha256, entry.mtime) for entry in entries}
 

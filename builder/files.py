@@ -20,6 +20,15 @@ def opened(file: Path) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def read(file: Path, limit: int = 256 * 1024 * 1024) -> bytes:
+    """At most `limit` bytes of a plain `file`. Raises OSError, also for what is none, or is larger."""
+    with opened(file) as found:
+        data = found.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, "larger than it should be", str(file))
+    return data
+
+
 def create_folder(folder: Path) -> None:
     """Makes a folder that web servers can read, with its parents, under any umask."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]

@@ -1,9 +1,9 @@
-"""What readers may have seen: the newest snapshot, and those that are served now, here or on a target."""
+"""What readers may have seen: the newest snapshot, and those that are, or were, served, here or on a target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from builder.description import Snapshot
@@ -13,30 +13,36 @@ from builder.store import Store
 
 @dataclass(frozen=True)
 class History:
-    """The `newest` complete snapshot, and those that are `served`: what `current` names, then what targets show.
+    """The `newest` complete snapshot, and those that readers may have `seen`: what `current` names, first, what targets
+    show, and the latest that `current` ever named.
 
-    The newest one need not be served: it may wait behind a hold. What is served need not be its predecessor.
+    The newest one need not be among them: it may wait behind a hold. `since` tells when each that is served became so,
+    in seconds.
     """
 
     newest: Snapshot | None = None
-    served: tuple[Snapshot, ...] = ()
+    seen: tuple[Snapshot, ...] = ()
+    current: Snapshot | None = None
+    since: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """All of them, each once, what is served first."""
-        more = (self.newest,) if self.newest and self.newest not in self.served else ()
-        return (*self.served, *more)
+        """All of them, each once, what was seen first."""
+        more = (self.newest,) if self.newest and self.newest not in self.seen else ()
+        return (*self.seen, *more)
 
 
 def history_of(store: Store) -> History:
     """The history of a store, as far as its snapshots are still there and complete."""
-    newest = store.newest()
-    return History(newest, tuple(_served(store, newest)))
+    newest, current, shown = store.newest(), store.current(), store.shown_by_targets()
+    since = {**shown, **({current: max(store.current_since(), shown.get(current, 0))} if current else {})}
+    names = dict.fromkeys(filter(None, (current, *sorted(shown), store.promoted())))
+    seen = tuple(_found(store, names, newest))
+    return History(newest, seen, next((each for each in seen if each.id == current), None), since)
 
 
-def _served(store: Store, newest: Snapshot | None) -> Iterator[Snapshot]:
-    current = store.current()
-    for identifier in dict.fromkeys((*((current,) if current else ()), *sorted(store.shown_by_targets()))):
+def _found(store: Store, names: Mapping[str, None], newest: Snapshot | None) -> Iterator[Snapshot]:
+    for identifier in names:
         if newest and newest.id == identifier:
             yield newest
             continue

@@ -17,7 +17,7 @@ from builder.site.content import Made, OnDisk
 from builder.site.tree import Gzip, Site
 from builder.stale import Stale
 from builder.store import Store
-from builder.writing import Draft, is_intact, remove_unfinished
+from builder.writing import Draft, is_intact
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def write(
     `now` is in seconds. `full` trusts no file of an earlier snapshot before its bytes were read: it mends a damaged
     one. Until the last step, a rename, nothing of the new snapshot can be taken for one.
     """
-    remove_unfinished(store)
+    store.remove_leftovers()
     history = history_of(store)
     previous = history.newest
     content = plan.content_hash(site.files)
@@ -86,7 +86,7 @@ def republish(store: Store, old: Snapshot, now: int, grace: int) -> Written:
     What differs from what is served gets later mtimes, as in any build, so that every client notices; the rest, and
     what is named by its hash and nothing else, keeps its own. A damaged file of the old one is an error.
     """
-    remove_unfinished(store)
+    store.remove_leftovers()
     history = history_of(store)
     created = _later_than(history.newest, now)
     identifier = snapshot_id(created, plan.content_hash_of(old))

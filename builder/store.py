@@ -7,19 +7,21 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder.description import Invalid, Snapshot, is_id, read_snapshot
+from builder.description import Invalid, Snapshot, is_id, read_snapshot, timestamp
 from builder.errors import FlatdexError, LockedError, UsageError
-from builder.files import create_folder
+from builder.files import create_folder, replace_file
 
 SNAPSHOTS = "snapshots"
 CURRENT = "current"
 TARGETS = "targets"
 BUILT = "built"
+PROMOTED = "promoted"
 UNFINISHED = ".unfinished-"
 """How the name of a snapshot's folder starts while it is written."""
 REMOVED = ".removed-"
@@ -83,16 +85,47 @@ class Store:
         except OSError:
             return None
 
-    def shown_by_targets(self) -> frozenset[str]:
-        """The ids of the snapshots that targets are known to show."""
-        found = set()
+    def shown_by_targets(self) -> dict[str, int]:
+        """The ids of the snapshots that targets are known to show, each with the time, in seconds, since when."""
+        found: dict[str, int] = {}
         for file in self.targets.glob("*.json"):
             try:
-                live = json.loads(file.read_bytes())["live"]
-            except (OSError, ValueError, KeyError, TypeError):
+                note = json.loads(file.read_bytes())
+                live, since = note["live"], timestamp(note["since"]) if note.get("since") else 0
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
-            found |= {live} if isinstance(live, str) and is_id(live) else set()
-        return frozenset(found)
+            if isinstance(live, str) and is_id(live):
+                found[live] = max(since, found.get(live, 0))
+        return found
+
+    def promoted(self) -> str | None:
+        """The greatest id that `current` ever named, or was about to: what readers may have seen."""
+        try:
+            found = (self.root / PROMOTED).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+        return found if is_id(found) else None
+
+    def note_promoted(self, identifier: str) -> None:
+        """Keeps that `current` is about to name a snapshot, if it is later than all that it named."""
+        if identifier > (self.promoted() or ""):
+            replace_file(self.root / PROMOTED, f"{identifier}\n".encode("ascii"))
+
+    def current_since(self) -> int:
+        """When `current` was made, in seconds; 0 if it is not there."""
+        try:
+            return int(self.current_link.lstat().st_mtime)
+        except OSError:
+            return 0
+
+    def remove_leftovers(self) -> None:
+        """Removes what a build, or a removal, that was cut off has left. The caller holds the lock."""
+        create_folder(self.snapshots)
+        for left in (*self.snapshots.glob(f"{UNFINISHED}*"), *self.snapshots.glob(f"{REMOVED}*")):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
     def find(self, wanted: str) -> Snapshot:
         """The complete snapshot whose id is, or alone starts with, `wanted`. Raises UsageError."""

@@ -18,7 +18,7 @@ from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable, sha256_of
 from builder.parallel import threads
 from builder.site.content import Content, InMemory, Made, OnDisk
-from builder.store import REMOVED, UNFINISHED, Store
+from builder.store import UNFINISHED, Store
 
 _CHUNK = 1024 * 1024
 _LARGE = 1024 * 1024
@@ -55,16 +55,6 @@ def write(store: Store, draft: Draft) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         what = f"the snapshot could not be written: {error.strerror}: {error.filename or folder}"
         raise FlatdexError(what, "What was published before is untouched.") from error
-
-
-def remove_unfinished(store: Store) -> None:
-    """Removes what a build or a removal that was cut off has left."""
-    create_folder(store.snapshots)
-    for left in (*store.snapshots.glob(f"{UNFINISHED}*"), *store.snapshots.glob(f"{REMOVED}*")):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
 
 
 def intact(kept: Iterable[KeptEntry], bases: Iterable[Snapshot], full: bool) -> dict[KeptEntry, Path]:

@@ -41,24 +41,33 @@ def source(text: str, settings: Settings) -> Target | str:
 def adopt(store: Store, live: Target | str, settings: Settings, progress: Progress) -> Snapshot:
     """Copies what is live into the store, whose lock the caller holds; it is not yet promoted.
 
-    What the store has built without knowing of it goes: the next build is to continue what is live. Raises
-    FlatdexError if it is not whole, or if the store is not behind it.
+    Raises FlatdexError if it is not whole, or if the store is not behind it.
     """
     create_folder(store.snapshots)
     with _folder(store) as folder:
-        if isinstance(live, str):
-            found = _by_url(store, live, folder, settings, progress)
-        else:
-            found = _by_program(store, live, folder, settings)
+        try:
+            if isinstance(live, str):
+                found = _by_url(store, live, folder, settings, progress)
+            else:
+                found = _by_program(store, live, folder, settings)
+        except OSError as error:
+            what = f"what is live can't be stored: {error.strerror}: {error.filename}"
+            raise FlatdexError(what, "Nothing was adopted.") from error
         if (store.snapshots / found.id).is_dir():
             return store.snapshot(found.id)
         _date(found)
         _refuse_broken(found)
         make_durable(folder)
         folder.rename(store.snapshots / found.id)
-        remove(store, [each.id for each in store.complete() if each.id > found.id])
         make_durable(store.snapshots)
     return store.snapshot(found.id)
+
+
+def remove_later(store: Store, found: Snapshot) -> list[str]:
+    """Removes what the store has built without knowing of what is live: the next build is to continue that. Its ids."""
+    later = [each.id for each in store.complete() if each.id > found.id]
+    remove(store, later)
+    return later
 
 
 @contextmanager
@@ -111,7 +120,8 @@ def _by_url(store: Store, url: str, folder: Path, settings: Settings, progress: 
             data = transport.get(place(url), LARGEST).body
             found = _described(data, url, folder, settings)
             _refuse_newer(store, found)
-            rules = found.document.get("rules", {})
+            rules = found.document.get("rules")
+            rules = rules if isinstance(rules, dict) else {}
             for parent in sorted({(folder / entry.path).parent for entry in found.all_files}):
                 create_folder(parent)
 

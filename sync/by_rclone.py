@@ -18,13 +18,15 @@ _NOT_FOUND = (3, 4)
 _HOPELESS = re.compile(
     r"didn't find section|unknown (flag|option)|40[13]|[Pp]ermission denied|[Aa]ccess ?[Dd]enied|NoSuchBucket"
 )
+_SECRET = re.compile(r"((?:pass|secret|token|key)[A-Za-z_]*=)[^,:\"' ]+")
 _STAMP = re.compile(r"^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9:]{8} ((ERROR|NOTICE|CRITICAL) *: )?")
 
 
 class RcloneError(FlatdexError):
     """rclone did not do what it was asked to; the message is one line. `again` is whether another try may help."""
 
-    def __init__(self, code: int, stderr: str) -> None:
+    def __init__(self, code: int, stderr: str, target: Target) -> None:
+        stderr = _SECRET.sub(r"\1***", stderr.replace(target.destination, target.name))
         lines = [_STAMP.sub("", line) for line in stderr.splitlines() if line.strip() and "Config file" not in line]
         cause = lines[-1] if lines else "no message"
         unknown = "didn't find section" in stderr
@@ -53,7 +55,7 @@ class RcloneCarrier:
         try:
             return self._programs.run("rclone", verb, *options, *arguments)
         except ProgramError as error:
-            raise RcloneError(error.code, error.stderr) from error
+            raise RcloneError(error.code, error.stderr, self._target) from error
 
     def _at(self, path: str = "") -> str:
         at = self._target.destination
@@ -120,11 +122,14 @@ class RcloneCarrier:
                     "check", *self._list(Path(name), paths), "--one-way", f"--combined={found}", *how,
                     str(snapshot.folder.absolute()), self._at(),
                 )  # fmt: skip
+                failed = None
             except RcloneError as error:
-                if error.code != 1 or not found.exists():
-                    raise
-            rows = (line.partition(" ") for line in found.read_text(encoding="utf-8").splitlines())
-            return {path for sign, _, path in rows if sign in "*+!"}
+                failed = error
+            told = found.read_text(encoding="utf-8").splitlines() if found.exists() else []
+            rows = {path: sign for sign, _, path in (line.partition(" ") for line in told)}
+            if failed and not rows.keys() >= set(paths):  # else all is told, also what could not be read
+                raise failed
+            return {path for path, sign in rows.items() if sign in "*+!"}
 
     def flip(self, snapshot: Snapshot, live: Live) -> None:
         """Sends what points to the rest, then removes what nothing points to any more; the description comes last.

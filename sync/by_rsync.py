@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.description import DESCRIPTION, Snapshot, is_id
 from builder.errors import FlatdexError
-from builder.files import create_folder, make_durable
+from builder.files import create_folder, make_durable, read
 from builder.store import CURRENT, SNAPSHOTS, Store
 from sync.carrier import Live, described
 from sync.programs import Programs
@@ -40,7 +40,7 @@ def _named(link: Path) -> str | None:
 def _live(identifier: str | None, description: Path) -> Live:
     """What a target shows that names `identifier`, and has this description behind it, if any."""
     try:
-        shown = described(description.read_bytes())
+        shown = described(read(description))
     except OSError:
         shown = None
     return Live(identifier, shown if shown and shown.id == identifier else None)
@@ -51,7 +51,7 @@ def _seen(root: Path, snapshot: Snapshot) -> Live:
     identifier, description = _named(root / CURRENT), root / CURRENT / DESCRIPTION
     if identifier == snapshot.id:
         try:
-            if description.stat().st_size == len(snapshot.described) and description.read_bytes() == snapshot.described:
+            if description.stat().st_size == len(snapshot.described) and read(description) == snapshot.described:
                 return Live(identifier, snapshot, same=True)
         except OSError:
             pass

@@ -82,8 +82,8 @@ def _asked(target: Target) -> list[Answered]:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return [Answered(target.name, host, host, error=f"{host} can't be resolved: {error.strerror}")]
+    except (OSError, UnicodeError) as error:
+        return [Answered(target.name, host, host, error=f"{host} can't be resolved: {error}")]
     addresses = dict.fromkeys(str(each[4][0]) for each in found)
     answers = [_answered(target, host, port, address) for address in addresses]
     good = [answer for answer in answers if not answer.error]

@@ -35,7 +35,7 @@ def refuse_unless_live(other: Target, carries: Carrier, snapshot: Snapshot) -> N
         raise WaitingError(f"not flipped, since {other.name} is not well: {error.what}", fix) from error
 
 
-def refuse_foreign(store: Store, snapshot: Snapshot, live: Live) -> None:
+def refuse_foreign(store: Store, name: str, snapshot: Snapshot, live: Live) -> None:
     """Raises FlatdexError for another remote's site, and for one that is ahead of what this store knows.
 
     The latter is what a store that was lost meets, or another builder's target.
@@ -45,8 +45,8 @@ def refuse_foreign(store: Store, snapshot: Snapshot, live: Live) -> None:
         return
     ours, theirs = (each.document["remote"]["id"] for each in (snapshot, shown))
     if ours and theirs and ours != theirs:
-        fix = "Is it the right place? If so: `flatdex push --force`."
+        fix = f"Is it the right place? If so: `flatdex push --force {name}`."
         raise FlatdexError(f"it shows another remote, {theirs}", fix)
     if shown.version >= snapshot.version and not (store.snapshots / shown.id).is_dir():
-        fix = "If this store is new, or was restored: `flatdex adopt`; if it is right so: `flatdex push --force`."
+        fix = f"If this store is new, or was restored: `flatdex adopt {name}`; else: `flatdex push --force {name}`."
         raise FlatdexError(f"it shows {shown.id}, version {shown.version}, which this store does not know", fix)

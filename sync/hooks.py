@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,8 +38,9 @@ def _run(command: str, text: str, folder: Path) -> str:
         try:
             _, said = process.communicate(text, timeout=_LONGEST)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the shell's children, too: they hold its pipe open
+            process.wait()
             return f"took more than {_LONGEST} s and was ended"
     last = said.strip().splitlines()[-1:]
     return f"failed ({process.returncode})" + (f": {last[0]:.300}" if last else "") if process.returncode else ""

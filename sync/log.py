@@ -54,8 +54,9 @@ def _append(file: Path, entry: Mapping[str, Any]) -> None:
         if new:
             os.fchmod(opened.fileno(), 0o644)
         opened.seek(0)
-        whole = _whole_lines(opened.read())
-        size = sum(map(len, whole))
+        data = opened.read()
+        whole = _whole_lines(data)
+        size = data.rfind(b"\n") + 1
         opened.truncate(size)
         before = hash_of(whole[-1]) if whole else START
         try:
@@ -63,7 +64,7 @@ def _append(file: Path, entry: Mapping[str, Any]) -> None:
             opened.flush()
             os.fsync(opened.fileno())
         except OSError:
-            opened.truncate(size)
+            os.ftruncate(opened.fileno(), size)
             raise
     if new:
         make_durable(file.parent)
@@ -75,7 +76,7 @@ def hash_of(line: bytes) -> str:
 
 
 def _whole_lines(data: bytes) -> list[bytes]:
-    return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 def lines(store: Store) -> list[Line]:

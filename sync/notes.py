@@ -60,7 +60,9 @@ def hold(store: Store) -> Hold | None:
     """The hold, if there is one. One that can't be read holds, too."""
     try:
         found = _read(store.root / HOLD)
-        return Hold(str(found["reason"]), str(found["who"]), timestamp(found["since"])) if found else None
+        if found is None:
+            return None
+        return Hold(str(found["reason"]), str(found["who"]), timestamp(found["since"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Hold(f"{store.root / HOLD} can't be read", "?", 0)
 
@@ -83,8 +85,10 @@ def pins(store: Store) -> frozenset[str]:
     """The ids of the snapshots that are never removed. Raises FlatdexError if that can't be told."""
     try:
         found = _read(store.root / PINS)
-        return frozenset(each for each in found or () if is_id(each))
-    except (ValueError, TypeError) as error:
+        if found is not None and not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+            raise ValueError("it is no list of ids")
+        return frozenset(filter(is_id, found or ()))
+    except ValueError as error:
         fix = f"Remove {store.root / PINS}, then pin again what is to stay."
         raise FlatdexError(f"the list of pinned snapshots can't be read: {error}", fix) from error
 
@@ -143,10 +147,16 @@ def _keep(store: Store, name: str, note: TargetNote) -> None:
 
 
 def _read(file: Path) -> Any:
+    """What a file holds, which is never None; None if it is not there. Raises ValueError if it can't be read."""
     try:
-        return json.loads(file.read_bytes())
+        found = json.loads(file.read_bytes())
     except FileNotFoundError:
         return None
+    except (OSError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if found is None:
+        raise ValueError("it holds nothing")
+    return found
 
 
 def _write(file: Path, value: Mapping[str, Any] | list[str]) -> None:

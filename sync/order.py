@@ -20,6 +20,8 @@ class Stand(Enum):
     FLIPPING = "flipping"
     LIVE = "live"
     FAILED = "failed"
+    BARRED = "barred"
+    """Nothing is wrong with it, but it must not flip in this run."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def _is_free(name: str, stands: Mapping[str, Stand], after: Mapping[str, Collect
 
 
 def _barred(name: str, stands: Mapping[str, Stand], after: Mapping[str, Collection[str]]) -> str:
-    failed = [other for other in after.get(name, ()) if stands.get(other) is Stand.FAILED]
+    failed = [other for other in after.get(name, ()) if stands.get(other) in (Stand.FAILED, Stand.BARRED)]
     return f"not flipped, since {', '.join(failed)} did not go live" if failed else ""
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from builder.report import counted
+
 
 @dataclass(frozen=True)
 class How:
-    """How to push. `thorough` reads every byte there, `force` overwrites what another store has published."""
+    """How to push. `thorough` reads every byte there, `force` overwrites what another store has published, `anyway`
+    waits for nobody: neither for what a target comes after, nor for a quorum."""
 
     thorough: bool = True
     force: bool = False
+    anyway: bool = False
 
 
 THOROUGH = How()
@@ -40,5 +44,5 @@ class Outcome:
         if self.error:
             return f"{self.target}: failed: {self.error}"
         already = "already " if self.before == self.snapshot and not self.sent else ""
-        mended = f" (mended, {self.sent} files sent)" if self.before == self.snapshot and self.sent else ""
+        mended = f" (mended, {counted(self.sent, 'file')} sent)" if self.before == self.snapshot and self.sent else ""
         return f"{self.target}: {already}{'serves' if self.asked else 'has'} {self.snapshot}{mended}"

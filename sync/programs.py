@@ -76,6 +76,7 @@ class Programs:
             _bg=True,
             _bg_exc=False,
             _cwd=str(self._folder),
+            _decode_errors="replace",
             _encoding="utf-8",
             _env={**os.environ, **environment},
             _new_session=True,
@@ -93,6 +94,11 @@ class Programs:
         for running in list(self._running.values()):
             with contextlib.suppress(sh.ErrorReturnCode):
                 running.wait()
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more is to be started."""
+        return self._ending.is_set()
 
     def pause(self, seconds: float) -> None:
         """Waits. Raises EndedError as soon as all is to end."""

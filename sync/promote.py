@@ -45,6 +45,7 @@ def promote(store: Store, sound: Sound) -> Promotion:
     snapshot = sound.checked()
     _wait_for_mtimes(snapshot)
     try:
+        store.note_promoted(snapshot.id)
         make_durable(store.root)
     except OSError as error:
         what = f"{store.root} could not be written durably, so nothing was promoted: {error.strerror}"

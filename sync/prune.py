@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from builder.errors import FlatdexError
-from builder.store import REMOVED, UNFINISHED, Store
-from sync import notes
+from builder.store import REMOVED, Store
+from sync import guards, log, notes
 from sync.programs import Programs
 from sync.reach import carrier
 from sync.settings import Keep, Settings
@@ -45,16 +45,21 @@ def doomed(candidates: Sequence[Candidate], keep: Keep, needed: Collection[str],
 def prune(store: Store, settings: Settings, targets: Iterable[Target], dry_run: bool = False) -> Pruned:
     """Removes what is no longer needed, here and on `targets`, unless it is a `dry_run`. The caller holds the lock.
 
-    What is current, pinned, or shown by a target stays. A target keeps nothing that this store has not, but for what
-    it shows. One that can't be asked stays as it is.
+    What is current, was so before, is pinned, or shown by a target stays. A target keeps nothing that this store has
+    not, but for what it shows. One that can't be asked stays as it is.
     """
     candidates = [Candidate(each.id, each.created) for each in store.complete()]
     current = store.current()
+    if current is None and store.current_link.is_symlink():
+        fix = "`flatdex promote` makes it one of flatdex's own."
+        raise FlatdexError(f"{store.current_link} leads elsewhere, so nobody can say what is served", fix)
     needed = {*notes.pins(store), *store.shown_by_targets(), *((current,) if current else ())}
+    left_behind = (identifier for identifier, _ in log.promoted(store) if identifier != current)
+    needed |= {next((each for each in left_behind if (store.snapshots / each).is_dir()), "")}  # `rollback` goes there
     gone = doomed(candidates, settings.keep or Keep(), needed, int(time.time()))
     if not dry_run:
         remove(store, gone)
-    left = {each.id for each in candidates} - set(gone)
+    left = {*({each.id for each in candidates} - set(gone)), *needed}
     programs = Programs(settings.folder, store.lock)
     found: dict[str, tuple[str, ...]] = {}
     errors = {}
@@ -69,8 +74,7 @@ def prune(store: Store, settings: Settings, targets: Iterable[Target], dry_run: 
 def remove(store: Store, gone: Iterable[str]) -> None:
     """A snapshot is none any more before its first file goes; what is cut off here is finished by the next one."""
     try:
-        for left in (*store.snapshots.glob(f"{REMOVED}*"), *store.snapshots.glob(f"{UNFINISHED}*")):
-            shutil.rmtree(left)
+        store.remove_leftovers()
         for identifier in gone:
             leaving = store.snapshots / f"{REMOVED}{identifier}"
             (store.snapshots / identifier).rename(leaving)
@@ -88,8 +92,9 @@ def _prune_target(
     shown = next(store.complete(), None)
     if not there or shown is None:
         return ()
-    live = carries.look(shown).id
-    gone = tuple(sorted(there - set(left) - {live})) if live else ()
+    seen = carries.look(shown)
+    guards.refuse_foreign(store, target.name, shown, seen)
+    gone = tuple(sorted(there - set(left) - {seen.id})) if seen.id else ()
     if not dry_run:
         carries.remove(gone)
     return gone

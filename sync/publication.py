@@ -63,14 +63,25 @@ def publish(
     promotion = promote(store, sound) if wanted else None
     warnings = []
     if promotion and promotion.changed:
-        warnings += releases.run_hooks("promote", Release(verb, before, sound.unchecked, (), reason), settings)
+        warnings += releases.run_hooks("promote", Release(verb, before, sound.unchecked, (), reason), store, settings)
     progress = listener.progress("pushing: targets")
-    outcomes = push(store, sound, settings, targets, how, listener.detail, progress) if targets else []
-    release = Release(verb, before if wanted else sound.unchecked, sound.unchecked, outcomes, reason)
+    start = before if wanted else sound.unchecked
+    try:
+        outcomes = push(store, sound, settings, targets, how, listener.detail, progress) if targets else []
+    except BaseException:
+        _tell(store, Release(verb, start, sound.unchecked, (), reason, interrupted=True))
+        raise
+    release = Release(verb, start, sound.unchecked, outcomes, reason)
+    warnings += _tell(store, release)
+    if outcomes:
+        warnings += releases.run_hooks("push", release, store, settings)
+    return Publication(promotion, tuple(outcomes), tuple(warnings))
+
+
+def _tell(store: Store, release: Release) -> list[str]:
+    """Tells the log; what went wrong with that is a warning, since the release is out."""
     try:
         releases.tell(store, release)
     except FlatdexError as error:
-        warnings.append(error.what)
-    if outcomes:
-        warnings += releases.run_hooks("push", release, settings)
-    return Publication(promotion, tuple(outcomes), tuple(warnings))
+        return [error.what]
+    return []

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from builder.errors import FlatdexError
+from builder.parallel import threads
 from builder.store import Store
 from sync import guards, notes
 from sync.carrier import Carrier, Live
@@ -17,7 +18,7 @@ from sync.outcome import THOROUGH, How, Outcome
 from sync.programs import EndedError, Programs
 from sync.reach import carrier
 from sync.served import ask
-from sync.settings import Settings
+from sync.settings import Quorum, Settings
 from sync.targets import Kind, Target
 from sync.verify import DamagedError, Sound
 
@@ -65,6 +66,7 @@ class _Sent:
     carrier: Carrier
     live: Live
     files: int
+    thorough: bool
     flipped: bool = False
 
 
@@ -93,7 +95,7 @@ class _Run:
     def outcomes(self) -> list[Outcome]:
         """Does all of it. If it is interrupted, or may not go on, the programs that run are ended first."""
         parallel = self._settings.parallel
-        with ThreadPoolExecutor(parallel) as senders, ThreadPoolExecutor(parallel) as flippers:
+        with threads(parallel) as senders, threads(parallel) as flippers:
             try:
                 self._loop(senders, flippers)
             except BaseException:
@@ -115,33 +117,39 @@ class _Run:
             patient = first_ready is None or now - first_ready < patience
             for target in self._decide(patient):
                 waiting[flippers.submit(self._flip, target)] = target
-            ended = sum(each in (Stand.LIVE, Stand.FAILED) for each in self._stands.values())
+            ended = sum(each in (Stand.LIVE, Stand.FAILED, Stand.BARRED) for each in self._stands.values())
             self._progress(ended, len(self._stands))
 
     def _decide(self, patient: bool) -> list[Target]:
         """The targets to flip now; who can't any more bars those who come after it in turn."""
-        while (decision := decide(dict(self._stands), self._after(), self._settings.quorum, patient)).bar:
+        while (decision := decide(dict(self._stands), self._after(), self._quorum(), patient)).bar:
             for name, why in decision.bar.items():
-                self._stands[name], self._errors[name] = Stand.FAILED, why
+                self._stands[name], self._errors[name] = Stand.BARRED, why
         for name in decision.flip:
             self._stands[name] = Stand.FLIPPING
         return [target for target in self._targets if target.name in decision.flip]
 
     def _after(self) -> dict[str, tuple[str, ...]]:
-        return {target.name: target.after for target in self._targets}
+        return {} if self._how.anyway else {target.name: target.after for target in self._targets}
+
+    def _quorum(self) -> Quorum | None:
+        return None if self._how.anyway else self._settings.quorum
 
     def _take(self, target: Target, future: Future[None]) -> None:
-        """What came of a thread's work."""
+        """What came of a thread's work. What readers see now is noted at once: the rest may be interrupted."""
+        name = target.name
         try:
             future.result()
+            if self._stands[name] is not Stand.FLIPPING:
+                self._stands[name] = Stand.READY
+                return
+            notes.note_live(self._store, name, self._snapshot.id, checked=self._sent[name].thorough)
+            self._stands[name] = Stand.LIVE
         except (DamagedError, EndedError):
             raise
-        except FlatdexError as error:
-            self._stands[target.name] = Stand.FAILED
-            self._errors[target.name] = error.line
-            return
-        was = self._stands[target.name]
-        self._stands[target.name] = Stand.LIVE if was is Stand.FLIPPING else Stand.READY
+        except (FlatdexError, OSError, ValueError) as error:  # of the latter two: a disk, or what others have written
+            self._stands[name] = Stand.FAILED
+            self._errors[name] = error.line if isinstance(error, FlatdexError) else f"{error}"
 
     def _send(self, target: Target) -> None:
         self._refuse_early(target)
@@ -150,7 +158,7 @@ class _Run:
     def _refuse_early(self, target: Target) -> None:
         """Whom a target comes after, and who is not part of this push, has to be live already."""
         others = {other.name: other for other in self._settings.targets}
-        for name in target.after:
+        for name in () if self._how.anyway else target.after:
             if name in others and name not in self._stands:
                 self._trying(others[name], self._ask_live)
 
@@ -164,7 +172,7 @@ class _Run:
                 work(target)
                 break
             except FlatdexError as error:
-                if pause is None or not error.again:
+                if pause is None or not error.again or self._programs.ending:
                     raise
                 if failed_once:
                     self._stands[target.name] = failed_once
@@ -176,12 +184,12 @@ class _Run:
         live = carries.look(self._snapshot)
         self._lives[target.name] = live
         if not self._how.force:
-            guards.refuse_foreign(self._store, self._snapshot, live)
-        files = 0
-        if self._is_thorough(target) or not live.same:
+            guards.refuse_foreign(self._store, target.name, self._snapshot, live)
+        files, thorough = 0, self._is_thorough(target)
+        if thorough or not live.same:
             self._say(f"pushing {self._snapshot.id} to {target.name}")
-            files = carries.send(self._sound.checked(), live, self._is_thorough(target))
-        self._sent[target.name] = _Sent(carries, live, files)
+            files = carries.send(self._sound.checked(), live, thorough)
+        self._sent[target.name] = _Sent(carries, live, files, thorough)
 
     def _is_thorough(self, target: Target) -> bool:
         return self._how.thorough or time.time() - notes.of_target(self._store, target.name).checked > _DAY
@@ -202,12 +210,20 @@ class _Run:
     def _outcome(self, target: Target) -> Outcome:
         name, live = target.name, self._lives.get(target.name, Live())
         error = self._errors.get(name, "")
-        if self._stands[name] is not Stand.LIVE and not error:
+        if self._stands[name] is Stand.BARRED and live.same:
+            error = ""  # it shows what it should
+        elif self._stands[name] is not Stand.LIVE and not error:
             raise AssertionError(f"{name} was neither flipped nor left out")
         if error:
-            flipped = name in self._sent and self._sent[name].flipped
-            again = notes.note_failure(self._store, name, self._snapshot.id if flipped else live.id, error)
-            return Outcome(name, self._snapshot.id, live.id, error, again=again)
+            return Outcome(name, self._snapshot.id, live.id, error, again=self._note_failure(name, live, error))
         sent = self._sent[name]
-        notes.note_live(self._store, name, self._snapshot.id, checked=self._is_thorough(target))
         return Outcome(name, self._snapshot.id, live.id, asked=bool(target.url), sent=sent.files)
+
+    def _note_failure(self, name: str, live: Live, error: str) -> bool:
+        """Gives whether the target failed before, too."""
+        flipped = name in self._sent and self._sent[name].flipped
+        try:
+            return notes.note_failure(self._store, name, self._snapshot.id if flipped else live.id, error)
+        except OSError as failed:
+            self._say(f"{name}: {failed}")
+            return False

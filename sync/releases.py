@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from builder.description import Snapshot
-from builder.diff import Diff, diff
+from builder.diff import Diff, diff, merged
 from builder.errors import FlatdexError
 from builder.store import Store
 from sync import hooks, log
@@ -25,6 +25,7 @@ class Release:
     now: Snapshot
     outcomes: Sequence[Outcome] = ()
     reason: str = ""
+    interrupted: bool = False
 
     @property
     def flipped(self) -> bool:
@@ -33,8 +34,14 @@ class Release:
 
     @property
     def changed(self) -> Diff:
-        """What it changed."""
+        """What it changed in the store."""
         return diff(self.before, self.now)
+
+    def changed_anywhere(self, store: Store) -> Diff:
+        """What it changed for anybody: in the store, and on targets, some of which showed something older."""
+        shown = {each.before for each in self.outcomes if each.changed} - {self.before.id if self.before else None}
+        known = (snapshot_or_none(store, identifier) for identifier in sorted(filter(None, shown)))
+        return merged((self.changed, *(diff(each, self.now) for each in known)))
 
     @property
     def worth_telling(self) -> bool:
@@ -43,7 +50,9 @@ class Release:
 
     @property
     def result(self) -> str:
-        """`done`, `partly` or `failed`."""
+        """`done`, `partly`, `failed` or `interrupted`."""
+        if self.interrupted:
+            return "interrupted"
         failed = [each for each in self.outcomes if each.error]
         if not failed:
             return "done"
@@ -52,9 +61,13 @@ class Release:
 
 def before(store: Store) -> Snapshot | None:
     """What `current` names, if it is still there."""
-    current = store.current()
+    return snapshot_or_none(store, store.current())
+
+
+def snapshot_or_none(store: Store, identifier: str | None) -> Snapshot | None:
+    """A snapshot, if it is still there."""
     try:
-        return store.snapshot(current) if current else None
+        return store.snapshot(identifier) if identifier else None
     except FlatdexError:
         return None
 
@@ -69,7 +82,7 @@ def tell(store: Store, release: Release) -> None:
         release.verb,
         **{"from": release.before.id if release.before else None},
         to=release.now.id,
-        refs=release.changed.counts,
+        refs=release.changed_anywhere(store).counts,
         targets=[_target(each) for each in release.outcomes],
         **reason,
         result=release.result,
@@ -82,12 +95,12 @@ def _target(outcome: Outcome) -> dict[str, Any]:
     return {"target": outcome.target, "from": outcome.before, "sent": outcome.sent, "result": result, **more}
 
 
-def run_hooks(event: str, release: Release, settings: Settings) -> list[str]:
+def run_hooks(event: str, release: Release, store: Store, settings: Settings) -> list[str]:
     """Runs the hooks of an event, `promote` or `push`; a line for each that failed. Nothing changed: none is run."""
     commands = settings.hooks.after_promote if event == "promote" else settings.hooks.after_push
     if not commands or not release.worth_telling:
         return []
-    changed = release.changed
+    changed = release.changed_anywhere(store)
     summary = {
         "event": event,
         "verb": release.verb,

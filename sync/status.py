@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from builder.description import Snapshot, time_text, timestamp
 from builder.errors import FlatdexError
 from builder.store import Store
 from sync import log, notes
-from sync.carrier import Live
+from sync.carrier import Live, described
 from sync.programs import Programs
 from sync.reach import carrier
 from sync.served import served
@@ -108,30 +108,45 @@ def target_status(
     """Asks the target, by the way that push takes, and by its URL; `against` is what is current."""
     note = notes.of_target(store, target.name)
     failing = time_text(note.failing) if note.failing else None
+    known = TargetStatus(target.name, None, False, last_error=note.error, failing_since=failing)
     try:
-        live = carrier(programs, store, target).look(against) if against else Live()
+        carries = carrier(programs, store, target)
+        live = carries.look(against) if against else _described(carries.description())
         shown = served(target.url) if target.url else live.id
     except FlatdexError as error:
-        what = " ".join(error.what.split())
-        return TargetStatus(target.name, None, False, what, last_error=note.error, failing_since=failing)
-    torn = ""
-    if live.id and live.described is None:
-        torn = f"names {live.id}, but nothing can be read behind it"
-        torn += ": `munge symlinks = no` is needed there" if target.kind is Kind.DAEMON else ""
-    elif shown != live.id:
-        torn = f"has {live.id}, but {target.url} shows {shown}"
-    good = not torn and live.id is not None and live.id == current
-    return TargetStatus(
-        target=target.name,
+        # It may show what it should, as far as is known: how long it has been behind is how long pushes have failed.
+        return replace(known, error=" ".join(error.what.split()), behind_since=failing)
+    wrong = _wrong(store, target, live, shown, against)
+    good = not wrong and live.id is not None and live.id == current
+    behind = max(0, against.version - live.described.version) if live.described and against and not good else None
+    since = behind_since(past, live.id or note.live) if live.id != current else failing
+    return replace(
+        known,
         live=live.id,
         up_to_date=good,
-        error=torn,
+        error=wrong,
         since=time_text(note.since) if note.since and note.live == live.id else None,
-        behind=None if good or not (live.described and against) else max(0, against.version - live.described.version),
-        behind_since=None if good else behind_since(past, live.id),
-        last_error=note.error,
-        failing_since=failing,
+        behind=behind,
+        behind_since=None if good else since,
     )
+
+
+def _described(description: bytes) -> Live:
+    shown = described(description)
+    return Live(shown.id if shown else None, shown)
+
+
+def _wrong(store: Store, target: Target, live: Live, shown: str | None, against: Snapshot | None) -> str:
+    """What is wrong with a target, beside being behind."""
+    if live.id and live.described is None:
+        advice = ": `munge symlinks = no` is needed there" if target.kind is Kind.DAEMON else ""
+        return f"names {live.id}, but nothing can be read behind it{advice}"
+    if shown != live.id:
+        return f"has {live.id}, but {target.url} shows {shown}"
+    ahead = live.described and live.described.version >= (against.version if against else 0)
+    if ahead and not (store.snapshots / str(live.id)).is_dir():
+        return f"shows {live.id}, which this store does not know: `flatdex adopt {target.name}`"
+    return ""
 
 
 def behind_since(past: Promotions, live: str | None) -> str | None:
@@ -150,9 +165,9 @@ def too_old(found: Status, max_age: int, now: int) -> list[str]:
     if found.built is None or now - timestamp(found.built) > max_age:
         lines.append(f"the last build was done {found.built or 'never'}")
     lines += [
-        f"{target.target} is behind since {target.behind_since or 'ever'}"
+        f"{target.target} {'has failed' if target.error else 'is behind'} since {target.behind_since}"
         for target in found.behind
-        if target.behind_since is None or now - timestamp(target.behind_since) > max_age
+        if target.behind_since is not None and now - timestamp(target.behind_since) > max_age
     ]
     return lines
 

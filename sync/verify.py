@@ -62,26 +62,26 @@ def _damage(snapshot: Snapshot) -> DamagedError | None:
     )
 
 
-def faults(snapshot: Snapshot) -> Iterator[str]:
-    """What is wrong with the snapshot, a line each, as it is found."""
+def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
+    """What is wrong with the snapshot, a line each, as it is found; with `dates`, or without."""
     known = {entry.path for entry in snapshot.all_files}
     for path in sorted(files_in(snapshot.folder) - known - {DESCRIPTION}):
         yield f"{path}: is not in {DESCRIPTION}"
     wrong = set()
     entries = snapshot.all_files
     parts = (entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE))
-    for found in mapped(_READERS, partial(_faults, snapshot.folder), parts):
+    for found in mapped(_READERS, partial(_faults, snapshot.folder, dates), parts):
         for path, fault in found:
             wrong.add(path)
             yield f"{path}: {fault}"
     yield from mentions.missing(snapshot, wrong)
 
 
-def _faults(folder: Path, entries: Sequence[FileEntry]) -> list[tuple[str, str]]:
-    return [(entry.path, fault) for entry in entries if (fault := _fault(folder, entry))]
+def _faults(folder: Path, dates: bool, entries: Sequence[FileEntry]) -> list[tuple[str, str]]:
+    return [(entry.path, fault) for entry in entries if (fault := _fault(folder, entry, dates))]
 
 
-def _fault(folder: Path, entry: FileEntry) -> str | None:
+def _fault(folder: Path, entry: FileEntry, dates: bool) -> str | None:
     file = f"{folder}/{entry.path}"
     try:
         found = os.lstat(file)
@@ -89,7 +89,7 @@ def _fault(folder: Path, entry: FileEntry) -> str | None:
             return "is not a plain file"
         if found.st_size != entry.size:
             return f"has {found.st_size} bytes instead of {entry.size}"
-        if found.st_mtime_ns != entry.mtime * 10**9:
+        if dates and found.st_mtime_ns != entry.mtime * 10**9:
             return f"has the mtime {found.st_mtime_ns / 10**9:.6f} instead of {entry.mtime}"
         return None if sha256_of(Path(file)) == entry.sha256 else "has other bytes than were written"
     except FileNotFoundError:

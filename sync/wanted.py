@@ -28,6 +28,7 @@ class Wish:
     targets: tuple[str, ...] = ()
     thorough: bool = True
     force: bool = False
+    anyway: bool = False
 
 
 def served(
@@ -51,22 +52,30 @@ def served(
         try:  # it may have been done before it could be told
             _rounds(store, [], first.verb, work, 0, create)
         except LockedError:
-            raise LockedError(
-                refused.what, f"It was told to {first.verb} once more, and will before it is done."
-            ) from refused
+            fix = f"Word was left: it will {first.verb} once more before it is done, or else the next one will."
+            raise LockedError(refused.what, fix) from refused
 
 
 def _rounds(
     store: Store, wishes: list[Wish], verb: str, work: Callable[[list[Wish]], None], wait: float, create: bool
 ) -> None:
+    again = False
     while True:
-        with store.locked(verb, create, wait):
-            wishes += _take(store, verb)
-            while wishes:
-                work(wishes)
-                wishes = _take(store, verb)
+        try:
+            with store.locked(verb, create, wait):
+                left = list(_left(store, verb))
+                while wishes or left:
+                    work([*wishes, *(wish for _, wish in left)])
+                    for file, _ in left:  # only now: what failed is left to the next one
+                        file.unlink(missing_ok=True)
+                    wishes, left = [], list(_left(store, verb))
+        except LockedError:
+            if again:  # whoever came does it, or leaves it to the next one
+                return
+            raise
         if not any(_left(store, verb)):  # nobody came between the last look and the end of the lock
             return
+        again = True
 
 
 def _leave(store: Store, wish: Wish, refused: LockedError) -> bool:
@@ -84,25 +93,17 @@ def _leave(store: Store, wish: Wish, refused: LockedError) -> bool:
 
 
 def _left(store: Store, verb: str) -> Iterator[tuple[Path, Wish]]:
-    """What is asked for that `verb` can do, in its order; what can't be read is dropped."""
+    """What is asked for that `verb` can do, in its order; what can't be read is passed over."""
     for file in sorted(_folder(store).glob("*.json")):
         try:
             each = json.loads(file.read_bytes())
             names = tuple(map(str, each["targets"]))
-            wish = Wish(str(each["verb"]), names, bool(each["thorough"]), bool(each["force"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            file.unlink(missing_ok=True)
+            how = [bool(each[key]) for key in ("thorough", "force", "anyway")]
+            wish = Wish(str(each["verb"]), names, *how)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
         if wish.verb in _DOES[verb]:
             yield file, wish
-
-
-def _take(store: Store, verb: str) -> list[Wish]:
-    """What was asked for so far, which the caller, who holds the lock, does now."""
-    found = list(_left(store, verb))
-    for file, _ in found:
-        file.unlink(missing_ok=True)
-    return [wish for _, wish in found]
 
 
 def targets_of(wishes: Iterable[Wish], known: Iterable[str]) -> tuple[str, ...]:

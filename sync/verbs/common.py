@@ -47,7 +47,14 @@ class Place:
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """The option of all verbs that write."""
     text = "wait so long for another writer to be done (default: 0)"
-    parser.add_argument("--wait", metavar="SECONDS", type=float, default=0, help=text)
+    parser.add_argument("--wait", metavar="SECONDS", type=_seconds, default=0, help=text)
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("a number of seconds, 0 or more")
+    return number
 
 
 def wanted(store: Store, identifier: str | None) -> Snapshot:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from builder.errors import Exit, UsageError
-from sync import adopt, log
+from sync import adopt, log, notes
 from sync.outcome import How
 from sync.promote import promote
 from sync.publication import Publication, publish
@@ -27,6 +27,8 @@ def add(verb: AddVerb) -> None:
     pushing.add_argument("--quick", action="store_true", help=text)
     text = "overwrite a target that shows what another store, or another remote, has published"
     pushing.add_argument("--force", action="store_true", help=text)
+    text = "wait for nobody: neither for what a target comes after, nor for those that flip together"
+    pushing.add_argument("--anyway", action="store_true", help=text)
     add_wait(pushing)
     adopting = verb("adopt", "take over from what is live: copy it into a new store, dates and all", run_adopt)
     text = "a target's name, the URL of a site, or an rsync destination that holds `current`"
@@ -39,7 +41,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     text = "push to this target only (may be repeated); those that come after it wait for `push --rest`"
     parser.add_argument("--only", metavar="TARGET", action="append", default=[], help=text)
     if parser.prog.endswith(" push"):
-        text = "push to the targets that don't show what `current` names yet"
+        text = "push to all targets but those that others come after and that come after none: these have to be live"
         parser.add_argument("--rest", action="store_true", help=text)
 
 
@@ -53,7 +55,7 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
     if args.rest and names:
         raise UsageError("--rest chooses the targets itself", "Say either --rest or which targets.")
     targets = rest(place.settings.targets) if args.rest else chosen(place.settings.targets, names)
-    how = How(thorough=not (args.quick or args.rest), force=args.force)
+    how = How(thorough=not (args.quick or args.rest), force=args.force, anyway=args.anyway)
     done: list[Publication] = []
 
     def work(wishes: list[Wish]) -> None:
@@ -69,12 +71,16 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
 
 def push_wished(place: Place, wishes: Sequence[Wish], report: Report) -> Iterator[Publication]:
     """Does what pushes were asked for, those that were to be done alike as one. The caller holds the lock."""
-    for how in dict.fromkeys(How(wish.thorough, wish.force) for wish in wishes):
-        alike = [wish for wish in wishes if How(wish.thorough, wish.force) == how]
+    for how in dict.fromkeys(_how(wish) for wish in wishes):
+        alike = [wish for wish in wishes if _how(wish) == how]
         names = targets_of(alike, [target.name for target in place.settings.targets])
         if names:
             targets = chosen(place.settings.targets, names)
             yield publish(place.store, place.settings, "push", None, targets, report, how)
+
+
+def _how(wish: Wish) -> How:
+    return How(wish.thorough, wish.force, wish.anyway)
 
 
 def rest(targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -97,12 +103,22 @@ def run_adopt(args: argparse.Namespace, place: Place, report: Report) -> int:
     with place.store.locked("adopt", create=True, wait=args.wait):
         found = adopt.adopt(place.store, live, place.settings, report.progress("adopting: files"))
         promotion = promote(place.store, Sound(found))
+        removed = adopt.remove_later(place.store, found)
+        if isinstance(live, Target) and live in place.settings.targets:
+            notes.note_live(place.store, live.name, found.id, checked=False)
         if promotion.changed:
             log.append(
                 place.store, "adopt", **{"from": promotion.before}, to=found.id, source=args.source, result="done"
             )
     if args.json:
-        report.result(json.dumps({"snapshot": found.id, "version": found.version, "files": len(found.all_files)}))
+        report.result(
+            json.dumps(
+                {"snapshot": found.id, "version": found.version, "files": len(found.all_files), "removed": removed}
+            )
+        )
     else:
         report.line(f"adopted {found.id}, version {found.version}: {len(found.all_files)} files")
+        for identifier in removed:
+            report.line(f"removed {identifier}, which was built without knowing of it")
+        report.line("`flatdex publish` goes on from there")
     return Exit.DONE

@@ -13,6 +13,7 @@ from typing import Any
 from builder.description import Invalid, Snapshot, read_snapshot, time_text
 from builder.diff import Diff, RefChange, diff, ref_changes
 from builder.errors import Exit, UsageError
+from builder.report import counted
 from builder.spans import seconds
 from builder.store import Store
 from sync import log, notes, status, verify
@@ -33,6 +34,8 @@ def add(verb: AddVerb) -> None:
     text = "hold a snapshot's files against its description, and look for all that they name (default: the current one)"
     verifying = verb("verify", text, run_verify)
     verifying.add_argument("id", metavar="ID|DIR", nargs="?", help="the snapshot's id, how it starts, or a folder")
+    text = "leave dates out: for places that keep none, such as object storage"
+    verifying.add_argument("--no-dates", action="store_true", help=text)
     logging = verb("log", "the releases: who published what, when and where to", run_log)
     logging.add_argument("-n", metavar="N", type=int, default=20, help="the newest N lines (default: 20; 0: all)")
     telling = verb("status", "what the store and each target serve", run_status)
@@ -170,15 +173,14 @@ def _change_line(change: RefChange) -> str:
 def run_verify(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex verify [ID|DIR]`."""
     snapshot = _of_folder(Path(args.id)) if is_folder(args.id) else wanted(place.store, args.id)
-    found = list(verify.faults(snapshot))
+    found = list(verify.faults(snapshot, dates=not args.no_dates))
     if args.json:
         report.result(json.dumps({"snapshot": snapshot.id, "ok": not found, "faults": found}))
     else:
         for fault in found:
             report.warn(f"{snapshot.id}: {fault}")
-        report.line(
-            f"{snapshot.id}: {len(snapshot.all_files)} files, {f'{len(found)} faults' if found else 'all as written'}"
-        )
+        state = counted(len(found), "fault") if found else "all as written"
+        report.line(f"{snapshot.id}: {counted(len(snapshot.all_files), 'file')}, {state}")
     return Exit.FAILED if found else Exit.DONE
 
 
@@ -204,7 +206,10 @@ def run_log(args: argparse.Namespace, place: Place, report: Report) -> int:
         report.result(json.dumps([{**line.entry, "line": line.number, "fault": line.fault} for line in shown]))
     else:
         for line in shown:
-            report.result(_log_line(line))
+            try:
+                report.result(_log_line(line))
+            except (TypeError, KeyError, AttributeError, ValueError):  # somebody else's
+                report.result(json.dumps(line.entry))
         if not found:
             report.line(f"nothing was released from {place.store.root} yet")
     for line in faults:

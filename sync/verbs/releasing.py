@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from builder.errors import Exit, FlatdexError
+from builder.errors import Exit, FlatdexError, UsageError
 from sync import log, notes, releases
 from sync.prune import Pruned, prune
 from sync.publication import publish
@@ -70,10 +70,16 @@ def run_promote(args: argparse.Namespace, place: Place, report: Report) -> int:
 def run_hold(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex hold REASON`."""
     reason = " ".join(args.reason.split())
+    if not reason:
+        raise UsageError("a hold needs a reason", "Say why, for whoever asks: `flatdex hold 'waiting for QA'`.")
     with place.store.locked("hold", wait=args.wait):
+        before = notes.hold(place.store)
         held = notes.set_hold(place.store, reason)
         log.append(place.store, "hold", reason=reason)
-    report.result(json.dumps(asdict(held))) if args.json else report.line(held.text)
+    if args.json:
+        report.result(json.dumps(asdict(held)))
+    else:
+        report.line(held.text + (f" (before: {before.text})" if before else ""))
     return Exit.DONE
 
 
@@ -87,6 +93,11 @@ def run_release(args: argparse.Namespace, place: Place, report: Report) -> int:
         report.result(json.dumps({"released": asdict(held) if held else None}))
     else:
         report.line(f"released; it was {held.text}" if held else "there is no hold")
+        latest, current = place.store.newest(), place.store.current()
+        if held and latest and latest.id != current:
+            report.line(
+                f"the next `flatdex publish` promotes {latest.id}, or what the sources hold then: `flatdex diff`"
+            )
     return Exit.DONE
 
 

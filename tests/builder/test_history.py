@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def promote(store: Store, one: Snapshot) -> None:
     """Lets `current` name it, as promote does."""
     store.current_link.unlink(missing_ok=True)
     store.current_link.symlink_to(f"snapshots/{one.id}")
+    os.utime(store.current_link, (one.created, one.created), follow_symlinks=False)
+    store.note_promoted(one.id)
 
 
 def shown_by(store: Store, name: str, one: Snapshot) -> None:
@@ -210,7 +213,7 @@ def test_what_is_served_and_gone_from_the_store_is_passed_over(config: Config) -
     history.store.current_link.symlink_to("snapshots/20200101T000000Z-00000000")
     found = history_of(history.store)
     assert found.newest and found.newest.id == one.id
-    assert [each.id for each in found.served] == [one.id]
+    assert [each.id for each in found.seen] == [one.id]
 
 
 def test_the_rules_are_in_the_description_too(config: Config) -> None:

@@ -93,7 +93,7 @@ def test_current_is_a_relative_link(site: Site) -> None:
 
 def test_leaves_nothing_beside_current(site: Site) -> None:
     site.flatdex("promote", code=DONE)
-    names = ["built", "cache", "current", "lock", "log.jsonl", "snapshots"]
+    names = ["built", "cache", "current", "lock", "log.jsonl", "promoted", "snapshots"]
     assert sorted(path.name for path in site.store.iterdir()) == names
 
 

@@ -22,7 +22,7 @@ from tests.real.process import wait_for
 from tests.real.tokens import Heard, listening
 from tests.sync.site import CONFIG, DONE, NEW, OLD, PARTLY, USAGE, Result, Site, new_version, served
 
-SENDING, RETRYING, READY, FLIPPING, LIVE, FAILED = Stand
+SENDING, RETRYING, READY, FLIPPING, LIVE, FAILED, BARRED = Stand
 
 # In ssh's place: runs the command here, unless it is to be refused, or has to wait until the file `go` is there.
 _SSH = """\
