@@ -88,6 +88,28 @@ def test_a_content_that_a_target_shows_with_a_later_date_counts(config: Config) 
     assert three.by_path["page"].mtime > two.by_path["page"].mtime, "else the target's readers would get a stale 304"
 
 
+def test_what_was_promoted_once_counts_also_when_an_older_one_is_current_again(config: Config) -> None:
+    history = History(config)
+    one = history.write(flat(page="one"))
+    promote(history.store, one)
+    two = history.write(flat(page="two"))
+    promote(history.store, two)
+    promote(history.store, one)  # by hand
+    three = history.write(flat(page="one", more="x"))
+    assert three.by_path["page"].mtime > two.by_path["page"].mtime, "those who saw the second one would get a stale 304"
+
+
+def test_a_target_that_lags_behind_lends_no_date(config: Config) -> None:
+    history = History(config)
+    one = history.write(flat(page="c", other="x"))
+    shown_by(history.store, "lags", one)
+    history.write(flat(page="b", other="x"))
+    newest = history.write(flat(other="x"))
+    promote(history.store, newest)
+    again = history.write(flat(page="c", other="x"))
+    assert again.by_path["page"].mtime == again.created and again.by_path["other"].mtime == one.by_path["other"].mtime
+
+
 def test_a_clock_that_went_back_dates_nothing_back(config: Config) -> None:
     history = History(config)
     one = history.write(flat(page="one"))
@@ -126,6 +148,22 @@ def test_files_of_what_a_target_shows_stay_however_long_it_is_behind(config: Con
     shown_by(history.store, "slow", newest)
     after = history.write(with_icon("e", page="e"), later=GRACE + 1)
     assert icon("a")[0] not in {entry.path for entry in after.kept}
+
+
+def test_after_a_hold_that_was_longer_than_the_grace_time_files_stay_for_it_all_the_same(config: Config) -> None:
+    history = History(config)
+    served = history.write(with_icon("a", page="one"))
+    promote(history.store, served)
+    waiting = history.write(with_icon("b", page="two"))
+    history.now += 30 * 86400
+    promote(history.store, waiting)
+    os.utime(history.store.current_link, (history.now, history.now), follow_symlinks=False)
+    three = history.write(with_icon("c", page="three"), later=60)
+    assert {entry.path: entry.until for entry in three.kept}[icon("a")[0]] == history.now - 60 + GRACE
+    promote(history.store, three)
+    os.utime(history.store.current_link, (history.now, history.now), follow_symlinks=False)
+    four = history.write(with_icon("d", page="four"), later=GRACE - 60)
+    assert icon("a")[0] not in {entry.path for entry in four.kept}, "but no longer than that"
 
 
 def test_the_grace_time_is_the_configuration_s(tmp_path: Path) -> None:
