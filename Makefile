@@ -14,13 +14,13 @@ EQUIPPED := .venv/.flatdex-tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve build promote push publish test lint bench clean packages-demo packages-test packages-bench
+.PHONY: help demo serve build promote push rollback publish test lint bench clean packages-demo packages-test packages-bench
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "build, promote, push, publish and serve take CONFIG=FILE (default: flatdex.yaml, else the demo's);"
-	@echo "promote takes SNAPSHOT=ID, push takes TARGET=NAME, serve takes PORT=N, all take PYTHON=python3.x."
+	@echo "build, promote, push, rollback, publish and serve take CONFIG=FILE (default: flatdex.yaml, else the demo's);"
+	@echo "promote and rollback take SNAPSHOT=ID, push takes TARGET=NAME, serve takes PORT=N, all take PYTHON=python3.x."
 
 demo: packages-demo $(INSTALLED)  ## run the main job on example images: build, promote, push, verify
 	@$(BIN)/python -m demo
@@ -36,6 +36,9 @@ promote: $(INSTALLED)  ## let `current` name a snapshot
 
 push: $(INSTALLED)  ## copy what `current` names to the targets
 	@$(FLATDEX) push $(TARGET)
+
+rollback: $(INSTALLED)  ## publish again what was current before, or SNAPSHOT, and hold it
+	@$(FLATDEX) rollback $(SNAPSHOT)
 
 publish: $(INSTALLED)  ## build, promote and push: the one for cron
 	@$(FLATDEX) publish
