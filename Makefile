@@ -6,6 +6,8 @@ CONFIG ?= $(firstword $(wildcard flatdex.yaml build/demo/flatdex.yaml))
 SNAPSHOT ?=
 TARGET ?=
 PORT ?= 8080
+# Tests wait for servers and disks most of the time: more of them run at once than there are processors.
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 
 BIN := .venv/bin
 FLATDEX := $(BIN)/flatdex $(if $(CONFIG),-c $(CONFIG))
@@ -44,7 +46,7 @@ publish: $(INSTALLED)  ## build, promote and push: the one for cron
 	@$(FLATDEX) publish
 
 test: packages-test lint  ## run all checks and tests, against real servers and the real client
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 lint: $(EQUIPPED)  ## ruff and mypy
 	$(BIN)/ruff check .
