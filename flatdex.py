@@ -39,8 +39,8 @@ from sync.verify import Sound
 from sync.wanted import Wish, served, targets_of
 
 _EPILOG = """\
-exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 partly done (a skip to act on, a failed target, a hold),
-11 another process writes to the store, 130 interrupted"""
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 partly done (a skip to act on, a failed target,
+a hold), 11 another process writes to the store, 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
