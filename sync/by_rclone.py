@@ -18,15 +18,15 @@ _NOT_FOUND = (3, 4)
 _HOPELESS = re.compile(
     r"didn't find section|unknown (flag|option)|40[13]|[Pp]ermission denied|[Aa]ccess ?[Dd]enied|NoSuchBucket"
 )
-_SECRET = re.compile(r"((?:pass|secret|token|key)[A-Za-z_]*=)[^,:\"' ]+")
+_SECRET = re.compile(r"((?:pass|secret|token|key)[A-Za-z_]*=)(?:'[^']*'|\"[^\"]*\"|[^,:\"' ]+)")
 _STAMP = re.compile(r"^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9:]{8} ((ERROR|NOTICE|CRITICAL) *: )?")
 
 
 class RcloneError(FlatdexError):
     """rclone did not do what it was asked to; the message is one line. `again` is whether another try may help."""
 
-    def __init__(self, code: int, stderr: str, target: Target) -> None:
-        stderr = _SECRET.sub(r"\1***", stderr.replace(target.destination, target.name))
+    def __init__(self, code: int, stderr: str) -> None:
+        stderr = _SECRET.sub(r"\1***", stderr)
         lines = [_STAMP.sub("", line) for line in stderr.splitlines() if line.strip() and "Config file" not in line]
         cause = lines[-1] if lines else "no message"
         unknown = "didn't find section" in stderr
@@ -55,7 +55,7 @@ class RcloneCarrier:
         try:
             return self._programs.run("rclone", verb, *options, *arguments)
         except ProgramError as error:
-            raise RcloneError(error.code, error.stderr, self._target) from error
+            raise RcloneError(error.code, error.stderr) from error
 
     def _at(self, path: str = "") -> str:
         at = self._target.destination

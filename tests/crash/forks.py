@@ -66,7 +66,7 @@ def _remove_in_place(store: Store, gone: Iterable[str]) -> None:
         shutil.rmtree(store.snapshots / identifier)
 
 
-def _replace(module: ModuleType, name: str, new: object) -> None:
+def _replace(module: ModuleType | type, name: str, new: object) -> None:
     getattr(module, name)  # what has got another name is not there to be replaced
     setattr(module, name, new)
 
@@ -77,7 +77,7 @@ def _break(part: str) -> None:
         _replace(sync.promote, "_flip", _flip_in_two_steps)
     elif part == "name":
         _replace(builder.writing, "UNFINISHED", "")
-        _replace(builder.snapshot, "remove_unfinished", lambda store: None)
+        _replace(builder.store.Store, "remove_leftovers", lambda store: store.snapshots.mkdir(exist_ok=True))
     elif part == "removal":
         _replace(sync.prune, "remove", _remove_in_place)
 

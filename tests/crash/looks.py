@@ -14,8 +14,20 @@ from sync.verify import faults
 from tests.real.process import wait_for
 
 _SECONDS = 10
-_STORE = {"snapshots", "current", "cache", "lock", "log.jsonl", "targets", "built", "hold", "pins", "wanted"}
-_READ = {"built", "hold", "log.jsonl", "targets"}
+_STORE = {
+    "snapshots",
+    "current",
+    "cache",
+    "lock",
+    "log.jsonl",
+    "targets",
+    "built",
+    "promoted",
+    "hold",
+    "pins",
+    "wanted",
+}
+_READ = {"built", "hold", "log.jsonl", "promoted", "targets"}
 _UNSETTLED = re.compile(r"\.(unfinished|removed|current)-.+")
 _REPLACING = re.compile(r"\.[a-z]+(\.json)?\.new")
 _SENDING = re.compile(r"\.current\.[A-Za-z0-9]+")

@@ -9,6 +9,8 @@ from enum import Enum
 from pathlib import Path
 
 from builder.description import Snapshot
+from builder.store import Store
+from sync import log
 from tests.crash.calls import Depth
 from tests.crash.looks import check_log, shown, snapshots
 from tests.crash.runner import Runner
@@ -124,6 +126,8 @@ def _before_prune_there(site: Site, runner: Runner) -> None:
     _before_push(BY_SSH)(site, runner)
     _run(runner, "push")
     _before_prune(site, runner)
+    (site.store / "log.jsonl").unlink()  # else what was current before would stay, for a rollback
+    log.append(Store(site.store), "promote", **{"from": None}, to=site.current, result="done")
 
 
 def _hashes(snapshot: Snapshot) -> dict[str, str]:

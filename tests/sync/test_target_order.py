@@ -526,7 +526,7 @@ def test_who_is_not_part_of_the_push_counts_as_live() -> None:
         (Quorum(frozenset("abc")), [LIVE, LIVE, READY], "c", ""),
         (Quorum(number=9), [READY, READY, READY], "abc", ""),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_a_quorum(quorum: Quorum, stands: list[Stand], flips: str, barred: str) -> None:
     found = decide(dict(zip("abc", stands, strict=True)), {}, quorum, patient=False)
