@@ -212,13 +212,16 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
     how = builder.cli.how_of(args)
     wish = Wish("publish", tuple(target.name for target in targets))
     # What was to be built otherwise than usual can't be left to another process.
-    served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow())
-    for each in done:
-        if isinstance(each, Publication):
-            report.line("asked for by another `flatdex push`:")
+    try:
+        served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow())
+    finally:  # also if what another process has asked for fails
+        for each in done:
+            if isinstance(each, Published):
+                _show(each, args, report)
+                continue
+            if not args.json:
+                report.line("asked for by another `flatdex push`:")
             pushing.show(each, report, quiet=args.json)
-        else:
-            _show(each, args, report)
     return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY
 
 
@@ -237,8 +240,11 @@ def _published(
     if place.settings.keep is None:
         return Published(built, publication, held)
     reached = {each.target for each in publication.outcomes if not each.error}
-    pruned = prune(store, place.settings, [target for target in targets if target.name in reached])
-    releasing.tell_pruned(place, pruned)
+    try:
+        pruned = prune(store, place.settings, [target for target in targets if target.name in reached])
+        releasing.tell_pruned(place, pruned)
+    except FlatdexError as error:  # what was published is out, and is told
+        pruned = Pruned((), {}, {"the store": error.line})
     return Published(built, publication, held, pruned)
 
 
@@ -280,7 +286,9 @@ def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Repo
         held = done and notes.hold(store)
         back_to = f"back to what {done.document['again'] if done else old.id} held"
         reason = " ".join(args.reason.split()) or (back_to if done else f"{back_to}, from {before or 'nothing'}")
-        if not held:
+        if held:
+            reason = held.reason
+        else:
             notes.set_hold(store, reason)
             if done:
                 log.append(store, "hold", reason=reason)

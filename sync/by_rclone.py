@@ -16,7 +16,7 @@ from sync.targets import Target
 
 _NOT_FOUND = (3, 4)
 _HOPELESS = re.compile(
-    r"didn't find section|unknown (flag|option)|40[13]|[Pp]ermission denied|[Aa]ccess ?[Dd]enied|NoSuchBucket"
+    r"didn't find section|unknown (flag|option)|\b40[13]\b|[Pp]ermission denied|[Aa]ccess ?[Dd]enied|NoSuchBucket"
 )
 _SECRET = re.compile(r"((?:pass|secret|token|key)[A-Za-z_]*=)(?:'[^']*'|\"[^\"]*\"|[^,:\"' ]+)")
 _STAMP = re.compile(r"^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9:]{8} ((ERROR|NOTICE|CRITICAL) *: )?")

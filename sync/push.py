@@ -217,7 +217,8 @@ class _Run:
         if error:
             return Outcome(name, self._snapshot.id, live.id, error, again=self._note_failure(name, live, error))
         sent = self._sent[name]
-        return Outcome(name, self._snapshot.id, live.id, asked=bool(target.url), sent=sent.files)
+        asked = bool(target.url) and self._stands[name] is Stand.LIVE
+        return Outcome(name, self._snapshot.id, live.id, asked=asked, sent=sent.files)
 
     def _note_failure(self, name: str, live: Live, error: str) -> bool:
         """Gives whether the target failed before, too."""

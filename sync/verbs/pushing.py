@@ -61,11 +61,16 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
     def work(wishes: list[Wish]) -> None:
         done.extend(push_wished(place, wishes, report))
 
-    served(place.store, Wish("push", tuple(target.name for target in targets), **vars(how)), work, args.wait)
-    if args.json:
-        report.result(json.dumps([asdict(outcome) for each in done for outcome in each.outcomes]))
-    for each in done:
-        show(each, report, quiet=args.json)
+    wish = Wish("push", tuple(target.name for target in targets), **vars(how))
+    try:
+        served(place.store, wish, work, args.wait)
+    finally:  # also if what another process has asked for fails
+        if done and args.json:
+            report.result(json.dumps([asdict(outcome) for each in done for outcome in each.outcomes]))
+        for each in done:
+            show(each, report, quiet=args.json)
+    if args.json and not done:
+        report.result("[]")
     return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY
 
 

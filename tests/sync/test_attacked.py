@@ -183,6 +183,34 @@ def test_what_is_released_is_said(images: Site) -> None:
     assert "needs a reason" in images.flatdex("hold", " ", code=USAGE).stderr
 
 
+def test_a_hold_that_is_there_is_told_by_a_rollback_that_changes_nothing(images: Site) -> None:
+    images.flatdex("publish", code=DONE)
+    new_version(images, "1.1")
+    images.flatdex("publish", code=DONE)
+    images.flatdex("rollback", "--reason", "crashes", code=DONE)
+    assert images.json("rollback", "--reason", "other")["hold"] == "crashes"
+
+
+def test_what_was_published_is_told_although_nothing_can_be_pruned(images: Site) -> None:
+    file = images.folder / "flatdex.yaml"
+    file.write_text(f"{file.read_text()}keep: {{snapshots: 1, days: 0}}\n")
+    images.store.mkdir()
+    (images.store / "pins").write_text("{")
+    result = images.flatdex("publish", code=PARTLY)
+    assert f"promoted {images.current}" in result.stdout
+    assert "pinned snapshots can't be read" in result.stderr
+
+
+def test_who_was_not_asked_is_not_said_to_serve(images: Site) -> None:
+    targets: dict[str, dict[str, str]] = {"web": {"rsync": "./web"}}
+    images.configure(targets)
+    images.flatdex("publish", code=DONE)
+    images.configure({"web": {"rsync": "./web", "url": "http://127.0.0.1:9/"}, "bad": {"rsync": "./flatdex.yaml/x"}})
+    file = images.folder / "flatdex.yaml"
+    file.write_text(f"{file.read_text()}together: true\n")
+    assert f"web: already has {images.current}\n" in images.flatdex("push", code=PARTLY).stdout
+
+
 # What is told of targets
 
 
