@@ -129,7 +129,7 @@ def _broken_nodes(loader: yaml.SafeLoader, node: yaml.Node, path: KeyPath) -> It
     if isinstance(node, yaml.ScalarNode):
         try:
             loader.construct_object(node)
-        except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError):
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError):
             fix = f'To have it as text, put it in quotes: "{node.value}".'
             yield Problem(line, key_text(path), f"not valid YAML: {node.value!r} has not the form of its type", fix)
     elif isinstance(node, yaml.MappingNode):

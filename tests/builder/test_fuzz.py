@@ -15,7 +15,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from builder import appstream, catalog, configfile, flatpak, oci, report
+from builder import catalog, configfile, flatpak, oci, report
+from builder.appdata import reading
 from builder.errors import ConfigError
 from builder.oci import Malformed
 from builder.site import icons
@@ -413,7 +414,7 @@ xml_words = st.sampled_from(
 @example("<components>" * 100_000)
 @example("<!DOCTYPE x [<!ENTITY a 'x'>]><components>&a;</components>")
 def test_appdata_is_fine_or_has_a_fault(text: str) -> None:
-    found = appstream.fault(text)
+    found = reading.fault(text)
     assert isinstance(found, str)
     assert len(found) < 500
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import appstream
+from builder.appdata import reading
 
 GOOD = "<components version='0.8'><component><id>a</id><name>Grüße 🐧</name></component></components>"
 
@@ -22,7 +22,7 @@ GOOD = "<components version='0.8'><component><id>a</id><name>Grüße 🐧</name>
     ],
 )
 def test_what_clients_can_read_is_good(text: str) -> None:
-    assert appstream.fault(text) == ""
+    assert reading.fault(text) == ""
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_what_clients_can_read_is_good(text: str) -> None:
     ],
 )
 def test_what_they_can_t_has_its_reason(text: str, why: str) -> None:
-    assert why in appstream.fault(text)
+    assert why in reading.fault(text)
 
 
 def test_as_deep_as_is_allowed_is_good() -> None:
-    assert appstream.fault("<components>" + "<a>" * 99 + "</a>" * 99 + "</components>") == ""
+    assert reading.fault("<components>" + "<a>" * 99 + "</a>" * 99 + "</components>") == ""
 
 
 @given(st.text(alphabet="<>/a&;!?-[]'\" \x00é\ud800" + "components", max_size=60))
 def test_no_text_is_more_than_a_fault(text: str) -> None:
-    assert isinstance(appstream.fault(text), str)
+    assert isinstance(reading.fault(text), str)
