@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ANNOTATION = r"(?:^|&)annotation(?::|%3[Aa])"
-LABEL = r"(?:^|&)label(?::|%3[Aa])"
+COLON = r"(?::|%3[Aa])"
+ANNOTATION = rf"(?:^|&)annotation{COLON}"
+LABEL = rf"(?:^|&)label{COLON}"
 """A filter by annotation or by label, wherever it stands in a query: what rendered rules match, too."""
 
 

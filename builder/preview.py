@@ -11,24 +11,22 @@ from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
+from builder import oci
 from builder.description import DESCRIPTION, FileEntry, Invalid, Snapshot, read_snapshot
 from builder.dispatch import Dispatch, Route
 from builder.errors import FlatdexError
 from builder.report import Report
+from builder.site.rules.common import HASHED, HASHED_TYPES, PAGE_TYPES, WANTED, YEAR, control
 from builder.store import Store
 
 _STATIC = "index/static"
-_TYPES = {
-    ".json": "application/json",
-    ".gz": "application/json",
-    ".png": "image/png",
-    ".html": "text/html; charset=utf-8",
-    ".flatpakrepo": "application/vnd.flatpak.repo",
-    ".flatpakref": "application/vnd.flatpak.ref",
-}
-_GZIP = re.compile(r"(?:^|[\s,])gzip(?:\s*;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\s*(?:,|$)")
+_INDEX = "index.html"
+_GZIP = re.compile(rf"(?:^|[\s,])gzip{WANTED}")
+_TYPES = {**HASHED_TYPES, **PAGE_TYPES, "gz": "application/json"}
+_HEADER = re.compile(r'^Header set (\S+) "(.*)"$', re.M)
+_FOREVER = ("icons", "v2", *HASHED)
 
 
 def serve(folder: Path, port: int, report: Report) -> None:
@@ -73,7 +71,7 @@ def dispatch_of(snapshot: Snapshot) -> Dispatch:
 def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | None:
     """The file that answers a request for `url` (a path, perhaps with a query); None is a 404."""
     asked, _, query = re.sub(r"^https?://[^/?]*", "", url).partition("?")
-    path = posixpath.normpath(unquote(asked)).strip("/")
+    path = _path(asked)
     files = snapshot.by_path
     if posixpath.basename(path).startswith(".ht"):
         return None
@@ -82,9 +80,21 @@ def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | N
         if file is None:
             return None
         path = f"index/{file}.json"
+    if asked.endswith("/"):
+        path = f"{path}/{_INDEX}".lstrip("/")
     if _GZIP.search(accept_encoding) and f"{path}.gz" in files:
         path = f"{path}.gz"
     return files.get(path)
+
+
+def _path(asked: str) -> str:
+    return posixpath.normpath(unquote(asked)).strip("/")
+
+
+def headers(snapshot: Snapshot) -> dict[str, str]:
+    """The headers of every answer, as the site's own rules have them."""
+    found = dict(_HEADER.findall(snapshot.document.get("rules", {}).get(".htaccess", "")))
+    return {"Cache-Control": "no-cache", **found}
 
 
 class _Server(ThreadingHTTPServer):
@@ -118,15 +128,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._text(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n", body)
             return
         path = self.path.partition("?")[0]
-        if path == "/":
+        if path == "/" and _INDEX not in snapshot.by_path:
             self._text(HTTPStatus.OK, overview(snapshot), body)
         elif path == f"/{DESCRIPTION}":
             file = snapshot.folder / DESCRIPTION
             self._file(FileEntry(DESCRIPTION, file.stat().st_size, "", int(file.stat().st_mtime)), snapshot, body)
         elif entry := located(snapshot, self.path, self.headers.get("Accept-Encoding", "")):
             self._file(entry, snapshot, body)
+        elif f"{_path(path)}/{_INDEX}" in snapshot.by_path:
+            self._to_folder(_path(path))
         else:
             self._text(HTTPStatus.NOT_FOUND, "not found\n", body)
+
+    def _to_folder(self, path: str) -> None:
+        self.send_response(HTTPStatus.MOVED_PERMANENTLY)
+        self.send_header("Location", f"/{quote(path)}/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _file(self, entry: FileEntry, snapshot: Snapshot, body: bool) -> None:
         etag = f'"{entry.size:x}-{entry.mtime:x}"'
@@ -134,7 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.NOT_MODIFIED if fresh else HTTPStatus.OK)
         self.send_header("ETag", etag)
         self.send_header("Last-Modified", formatdate(entry.mtime, usegmt=True))
-        self.send_header("Cache-Control", "no-cache")
+        for name, value in {**headers(snapshot), **_lifetime(entry.path)}.items():
+            self.send_header(name, value)
         self.send_header("Vary", "Accept-Encoding")
         if not fresh:
             self.send_header("Content-Type", _type(entry.path))
@@ -172,7 +191,15 @@ def overview(snapshot: Snapshot) -> str:
     return "\n".join([f"snapshot {snapshot.id}", "", "indexes:", *indexes, "", "to add the remote:", *files, ""])
 
 
+def _lifetime(path: str) -> dict[str, str]:
+    """What differs for files that are named by their hash."""
+    forever = path.partition("/")[0] in _FOREVER
+    return {"Cache-Control": control(YEAR, immutable=True)} if forever else {}
+
+
 def _type(path: str) -> str:
     if posixpath.basename(path) == "static":
         return "application/json"
-    return _TYPES.get(posixpath.splitext(path)[1], "application/octet-stream")
+    if re.search(r"^v2/.+/manifests/sha256:[0-9a-f]+$", path):
+        return oci.MANIFEST
+    return _TYPES.get(posixpath.splitext(path)[1].lstrip("."), "application/octet-stream")

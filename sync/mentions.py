@@ -11,7 +11,7 @@ from typing import Any
 from builder.description import Snapshot
 
 _INDEX = re.compile(r"(?:[^/]+/)?index/(?:static|[^/]+\.json)")
-_RULE = re.compile(r" (sha256/\S+) \[L\]")
+_RULE = re.compile(r"(?<= )sha256/\S+")
 ICONS = frozenset(("org.freedesktop.appstream.icon-64", "org.freedesktop.appstream.icon-128"))
 """The labels that name icons, as the protocol has them."""
 

@@ -31,7 +31,7 @@ from builder.catalog import Skip
 from builder.config import LayoutSource
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
-from builder.site import rules
+from builder.site.rules import apache as rules
 from builder.sources import layouts, transport, walk
 from builder.store import Store
 from tests.builder.helpers import (
@@ -663,7 +663,7 @@ def apache(request: pytest.FixtureRequest, odd: tuple[Path, Any]) -> Iterator[Ap
     state = root.parent.parent / f"apache-{request.param.strip('.')}"
     given: Mapping[str, Any] = {"modules": ("negotiation", "cgid", "filter", "include"), "extra": SURROUNDINGS}
     if request.param == "server":
-        extra = SURROUNDINGS + rules.server(config, str(root))
+        extra = SURROUNDINGS + rules.server(config, str(root), "/")
         given = {**given, "extra": extra, "allow_override": "None"}
     with Apache(state, root, options="FollowSymLinks ExecCGI MultiViews Includes", **given) as server:
         yield server

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from builder.preview import overview, published
 from tests.preview.server import Preview, preview
 from tests.real.files import readable_folder
 from tests.sync.site import FAILED, INTERRUPTED, MIDDLE, NEW, OLD, Site, with_snapshots
@@ -136,10 +137,10 @@ def test_types_that_clients_look_at(shared: tuple[Site, Preview]) -> None:
     assert server.get("/snapshot.json").headers["Content-Type"] == "application/json"
 
 
-def test_the_top_tells_what_is_here(shared: tuple[Site, Preview]) -> None:
-    site, server = shared
-    text = server.get("/").body.decode()
-    assert site.snapshot(NEW).name in text and "/index/latest-amd64.json: 2 refs" in text
+def test_the_top_of_a_site_without_pages_tells_what_is_here(shared: tuple[Site, Preview]) -> None:
+    snapshot = published(shared[0].store)
+    text = overview(snapshot)
+    assert snapshot.id in text and "/index/latest-amd64.json: 2 refs" in text
     assert "/example.flatpakrepo" in text
 
 

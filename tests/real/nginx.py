@@ -11,6 +11,7 @@ _CONFIG = """\
 daemon off;
 {identity}
 worker_processes 1;
+pcre_jit on;
 pid "{state}/nginx.pid";
 error_log "{state}/error.log" notice;
 events {{ worker_connections 256; }}
