@@ -8,7 +8,9 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -34,7 +36,10 @@ class Peers:
         self._home = _in_one_form(home)
         self._home_is_public = False
 
-    def check(self, host: str, address: str) -> None:
+    def check_name(self, host: str) -> None:
+        """Raises ForbiddenPeerError if `host` alone says that it is none to talk to, whoever would connect to it."""
+
+    def check(self, host: str, address: str, port: int = 0) -> None:
         """Raises ForbiddenPeerError if `address`, to which a connection to `host` was made, is none to talk to."""
         public = is_public(address)
         if _in_one_form(host) == self._home and not self._home_is_public:
@@ -43,6 +48,30 @@ class Peers:
             raise ForbiddenPeerError(
                 f"the public registry {self._home} leads to {host}, which is {address}: a private address"
             )
+
+
+class PublicPeers(Peers):
+    """Only public addresses, but for hosts that the admin has named, each as NAME or NAME:PORT."""
+
+    def __init__(self, named: Iterable[str]) -> None:
+        super().__init__()
+        self._named = frozenset(each.lower() for each in named)
+
+    def check_name(self, host: str) -> None:
+        """Addresses in place of names: a proxy would go there without a look."""
+        try:
+            parts = urlsplit(f"//{host}")
+            address, port = parts.hostname or "", parts.port or 0
+            ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:  # a name
+            return
+        self.check(address, address, port)
+
+    def check(self, host: str, address: str, port: int = 0) -> None:
+        """Whatever a name stood for a moment ago: it is the address of the connection that counts."""
+        name = _in_one_form(host)
+        if not is_public(address) and self._named.isdisjoint((name, f"{name}:{port}")):
+            raise ForbiddenPeerError(f"{host} is a private address" + (f": {address}" if address != host else ""))
 
 
 def _in_one_form(host: str) -> str:
@@ -125,18 +154,20 @@ class Adapter(HTTPAdapter):
         if self._tls is not None:
             settings["ssl_context"] = self._tls
         super().init_poolmanager(connections, maxsize, block, **settings)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._watch, self._peers)
+        self.poolmanager.pool_classes_by_scheme = pool_classes(self._watch, self._peers)
 
     def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
         """As requests calls it. A proxy is the admin's choice, and where it leads can't be seen from here."""
         if self._tls is not None:
             settings["ssl_context"] = self._tls
         manager = super().proxy_manager_for(proxy, **settings)
-        manager.pool_classes_by_scheme = _pool_classes(self._watch, Peers())
+        manager.pool_classes_by_scheme = pool_classes(self._watch, Peers())
         return manager
 
 
-def _pool_classes(watch: Watch, peers: Peers) -> dict[str, Any]:
+def pool_classes(watch: Watch, peers: Peers) -> dict[str, Any]:
+    """Pools by scheme, whose connections are under watch, and go to no peer that is not allowed."""
+
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return _watched(super()._new_conn(), self.host)
@@ -156,7 +187,7 @@ def _pool_classes(watch: Watch, peers: Peers) -> dict[str, Any]:
     def _watched(sock: socket.socket, host: str) -> socket.socket:
         """Before a byte is sent, so that a TLS handshake is under watch, too."""
         try:
-            peers.check(host, sock.getpeername()[0])
+            peers.check(host, *sock.getpeername()[:2])
         except ForbiddenPeerError:
             sock.close()
             raise

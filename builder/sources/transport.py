@@ -6,7 +6,7 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -54,6 +54,16 @@ _HOPELESS = (ForbiddenPeerError, LocationValueError, requests.RequestException)
 
 
 @dataclass(frozen=True)
+class Patience:
+    """In seconds: for a connection, for each wait, for a whole request with all its tries; and how many more tries."""
+
+    connect: float
+    read: float
+    whole: float
+    retries: int
+
+
+@dataclass(frozen=True)
 class _Way:
     """How requests reach an origin: through which pool, and whether with whole URLs, as proxies want them."""
 
@@ -65,6 +75,7 @@ class Transport:
     """GETs URLs over at most `connections` kept connections a host; may be shared by threads.
 
     `home` is the origin that `authorizer` and a client certificate are for; nothing of either goes elsewhere.
+    `peers` says which addresses may be talked to, if it is not `home` that decides.
     """
 
     def __init__(
@@ -73,7 +84,11 @@ class Transport:
         home: str = "",
         authorizer: Authorizer | None = None,
         tls: Tls | None = None,
+        *,
+        peers: Peers | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience(_CONNECT, _READ, _LONGEST_REQUEST, _RETRIES)
         self._home = origin_of(home)
         self._authorizer = authorizer
         self._connections = connections
@@ -82,7 +97,7 @@ class Transport:
         self._gates: dict[str, Gate] = {}
         self._ways: dict[str, _Way] = {}
         tls = tls or Tls()
-        peers = Peers(urlsplit(home).hostname or "")
+        peers = self._peers = peers or Peers(urlsplit(home).hostname or "")
         self._session.mount("http://", Adapter(connections, self._watch, peers))
         self._session.mount("https://", Adapter(connections, self._watch, peers, tls.context(False)))
         if tls.certificates and self._home:
@@ -98,9 +113,19 @@ class Transport:
         self._session.close()
 
     def get(
-        self, url: str, limit: int, accept: tuple[str, ...] = (), *, scope: str = "", etag: str = "", head: bool = False
+        self,
+        url: str,
+        limit: int,
+        accept: tuple[str, ...] = (),
+        *,
+        scope: str = "",
+        etag: str = "",
+        conditions: Mapping[str, str] | None = None,
+        head: bool = False,
     ) -> Response:
         """The answer, of status 200 after redirects, or 304 if `etag` still holds. Raises FetchError.
+
+        `conditions` are headers, for where an ETag as registries write it isn't enough.
 
         A body of more than `limit` bytes, and one that drips so slowly that the request takes minutes, are errors.
         `scope` is what a token is asked for, such as `repository:NAME:pull`.
@@ -111,14 +136,15 @@ class Transport:
             headers["Accept"] = ", ".join(accept)
         if etag:
             headers["If-None-Match"] = f'"{etag}"'
+        headers.update(conditions or {})
         request = Request("HEAD" if head else "GET", url, headers, limit, scope)
         gate = self._gate(origin_of(url))
-        deadline = time.monotonic() + _LONGEST_REQUEST
-        for tried in range(_RETRIES + 1):
+        deadline = time.monotonic() + self._patience.whole
+        for tried in range(self._patience.retries + 1):
             try:
                 return self._try(request, gate, deadline)
             except FetchError as error:
-                pause = _pause(error, tried, deadline - time.monotonic())
+                pause = _pause(error, self._patience.retries - tried, tried, deadline - time.monotonic())
                 if pause is None:
                     _note_end(error, gate)
                     raise
@@ -159,7 +185,7 @@ class Transport:
 
     def _explain(self, request: Request, error: Exception, deadline: float) -> NoReturn:
         if time.monotonic() > deadline:
-            why = f"no whole answer in {_LONGEST_REQUEST:.0f} seconds"
+            why = f"no whole answer in {self._patience.whole:.0f} seconds"
             raise SlowError(request.url, why, None, request.method) from error
         if isinstance(error, _HOPELESS):
             raise FetchError(request.url, cause_of(error), None, request.method) from error
@@ -172,11 +198,29 @@ class Transport:
             with contextlib.closing(self._authorized(request, place)) as answer:
                 if answer.status in _REDIRECTING and "Location" in answer.headers:
                     place = _next_place(request, place, answer.headers["Location"])
-                elif answer.status == HTTPStatus.OK or (answer.status == 304 and "If-None-Match" in request.headers):
+                elif answer.status == HTTPStatus.OK or (answer.status == 304 and _is_conditional(request)):
                     return Response(place, answer.status, answer.headers, body_of(request, answer, deadline))
                 else:
                     raise self._failure(request, place, answer)
         raise FetchError(request.url, "too many redirects", None, request.method)
+
+    @contextlib.contextmanager
+    def opened(
+        self, method: str, url: str, headers: Mapping[str, str], deadline: float, scope: str = ""
+    ) -> Iterator[BaseHTTPResponse]:
+        """The answer to one request, whatever its status, with its body still to be read: no redirect is followed.
+
+        `deadline`, in seconds of the monotonic clock, cuts the connection. Raises FetchError, also while it is read.
+        """
+        request = Request(method, url, headers, 0, scope)
+        self._watch.begin(deadline)
+        try:
+            with contextlib.closing(self._authorized(request, url)) as answer:
+                yield answer
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ForbiddenPeerError) as error:
+            raise CutError(url, cause_of(error), method) from error
+        finally:
+            self._watch.end()
 
     def _authorized(self, request: Request, place: str) -> BaseHTTPResponse:
         """One request, and another one if the registry asks for a login that there is."""
@@ -209,7 +253,7 @@ class Transport:
         place = f"the token service {url.partition('?')[0]:.200}"
         try:
             with contextlib.closing(self._send(method, url, request.headers, body)) as answer:
-                deadline = time.monotonic() + _READ
+                deadline = time.monotonic() + self._patience.read
                 if answer.status != HTTPStatus.OK:
                     drain(answer)
                     return answer.status, b""
@@ -240,12 +284,13 @@ class Transport:
             assert_same_host=False,
             preload_content=False,
             decode_content=False,
-            timeout=Timeout(_CONNECT, _READ),
+            timeout=Timeout(self._patience.connect, self._patience.read),
         )
         return answer
 
     def _way(self, origin: str) -> _Way:
         """The pool that requests would use, with proxies and authorities as the environment has them."""
+        self._peers.check_name(origin.partition("://")[2])
         request = requests.Request("GET", f"{origin}/").prepare()
         settings = self._session.merge_environment_settings(origin, {}, None, None, None)
         adapter = self._session.get_adapter(f"{origin_of(origin) or origin}/")
@@ -279,6 +324,10 @@ def _with(headers: Mapping[str, str], authorization: str) -> Mapping[str, str]:
     return {**headers, "Authorization": authorization} if authorization else headers
 
 
+def _is_conditional(request: Request) -> bool:
+    return "If-None-Match" in request.headers or "If-Modified-Since" in request.headers
+
+
 def _next_place(request: Request, place: str, location: str) -> str:
     try:
         following = urljoin(place, location)
@@ -292,9 +341,9 @@ def _next_place(request: Request, place: str, location: str) -> str:
     return following
 
 
-def _pause(error: FetchError, tried: int, left: float) -> float | None:
-    """How many seconds to wait before another try; None if none makes sense."""
-    if not error.again or tried == _RETRIES:
+def _pause(error: FetchError, more: int, tried: int, left: float) -> float | None:
+    """How many seconds to wait before another try, of which `more` are allowed; None if none makes sense."""
+    if not error.again or not more:
         return None
     pause = error.pause if error.pause is not None else _BACKOFF * 2**tried * random.uniform(0.75, 1.25)  # noqa: S311
     return pause if pause <= min(_LONGEST_WAIT, left) else None

@@ -1,0 +1,1 @@
+"""Screenshots, which are pictures on other hosts, as files of the site."""
