@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -24,6 +24,8 @@ from builder.build import How as BuildHow
 from builder.build import build
 from builder.config import GRACE, Config
 from builder.description import Snapshot
+from builder.doctor.cli import examined, table
+from builder.doctor.findings import Finding
 from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report
 from builder.store import Store
@@ -41,6 +43,7 @@ from sync.wanted import Wish, served, targets_of
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 partly done (a skip to act on, a failed target,
 a hold), 11 another process writes to the store, 130 interrupted"""
+_SAMPLE = 5  # images that a look at a target pulls
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     builder.cli.add_verbs(add)
     publishing = add("publish", help="build, promote and push: the one that cron calls")
     publishing.add_argument("--json", action="store_true", help="print the result as JSON")
+    text = "look at what the targets serve then, as their clients do; what hurts these is an exit code 4"
+    publishing.add_argument("--doctor", action="store_true", help=text)
     publishing.set_defaults(front=_publish)
     builder.cli.add_build_options(publishing)
     pushing.add_choice(publishing)
@@ -186,12 +191,14 @@ class Published:
     publication: Publication | None
     hold: notes.Hold | None
     pruned: Pruned | None = None
+    examined: Mapping[str, tuple[Finding, ...]] | None = None
+    """What doctor found of weight on targets, by their names, if it was to look."""
 
     @property
     def whole(self) -> bool:
         """Whether nothing is left to be done."""
         failed = self.hold or (self.publication and not self.publication.whole) or (self.pruned and self.pruned.errors)
-        return self.built.whole and not failed
+        return self.built.whole and not failed and not any((self.examined or {}).values())
 
 
 def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
@@ -211,9 +218,9 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
 
     how = builder.cli.how_of(args)
     wish = Wish("publish", tuple(target.name for target in targets))
-    # What was to be built otherwise than usual can't be left to another process.
+    # What was to be done otherwise than usual can't be left to another process.
     try:
-        served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow())
+        served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow() and not args.doctor)
     finally:  # also if what another process has asked for fails
         for each in done:
             if isinstance(each, Published):
@@ -237,15 +244,32 @@ def _published(
     wanted = None if held else store.find(built.snapshot)
     publication = publish(store, place.settings, "publish", wanted, targets, report, How(thorough=False))
     notes.forget_others(store, [target.name for target in place.settings.targets])
+    found = _examined(config, place, publication, report) if args.doctor or place.settings.doctor else None
     if place.settings.keep is None:
-        return Published(built, publication, held)
+        return Published(built, publication, held, None, found)
     reached = {each.target for each in publication.outcomes if not each.error}
     try:
         pruned = prune(store, place.settings, [target for target in targets if target.name in reached])
         releasing.tell_pruned(place, pruned)
     except FlatdexError as error:  # what was published is out, and is told
         pruned = Pruned((), {}, {"the store": error.line})
-    return Published(built, publication, held, pruned)
+    return Published(built, publication, held, pruned, found)
+
+
+def _examined(
+    config: Config, place: Place, publication: Publication, report: Report
+) -> Mapping[str, tuple[Finding, ...]]:
+    """What clients would suffer from on the targets that were reached; images are pulled where there is anything new.
+
+    Targets may be reached at URLs of their own: files name the one that users have.
+    """
+    urls = {target.name: target.url for target in place.settings.targets if target.url}
+    public = config.remote.url if config.remote else ""
+    return {
+        each.target: examined(urls[each.target], public, _SAMPLE if each.changed else 0, report)
+        for each in publication.outcomes
+        if each.target in urls and not each.error
+    }
 
 
 def _show(published: Published, args: argparse.Namespace, report: Report) -> None:
@@ -260,6 +284,8 @@ def _show(published: Published, args: argparse.Namespace, report: Report) -> Non
             "targets": [asdict(each) for each in publication.outcomes] if publication else [],
             "pruned": asdict(published.pruned) if published.pruned else None,
         }
+        if published.examined is not None:
+            result["doctor"] = {name: [each.as_json for each in found] for name, found in published.examined.items()}
         report.result(json.dumps(result))
     else:
         report.line(outcome.summary(published.built))
@@ -267,6 +293,9 @@ def _show(published: Published, args: argparse.Namespace, report: Report) -> Non
             report.line(promotion.line)
     if publication:
         pushing.show(publication, report, quiet=args.json)
+    for name, found in (published.examined or {}).items():
+        for line in table(found):
+            report.warn(f"{name}: {line}")
     if published.pruned and not args.json:
         releasing.show_pruned(published.pruned, report, quiet=True)
 

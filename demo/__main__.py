@@ -78,6 +78,9 @@ def _demo() -> None:
     _flatdex("verify")
     _step("ask the preview server as a client does")
     print(client.ask(_FLATDEX, CONFIG), flush=True)
+    _step("have a doctor look at it, who finds nothing of weight")
+    with client.serving(_FLATDEX, CONFIG) as url:
+        _flatdex("doctor", "--public", f"http://127.0.0.1:{_PORT}/", url)
 
 
 def _step(text: str) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -18,11 +19,17 @@ _SECONDS = 20
 
 def ask(flatdex: Path, config: Path) -> str:
     """Starts a preview on a free port, asks it for everything, and says what came. Raises DemoError."""
+    with serving(flatdex, config) as url:
+        return _summary(url)
+
+
+@contextmanager
+def serving(flatdex: Path, config: Path) -> Iterator[str]:
+    """A preview on a free port, by its URL. Raises DemoError."""
     command = [str(flatdex), "-c", str(config), "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            url = _address(server.stdout.readline() if server.stdout else "")
-            return _summary(url)
+            yield _address(server.stdout.readline() if server.stdout else "")
         finally:
             server.terminate()
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from urllib.parse import urlsplit
 
-import urllib3
-
-from builder.sources.transport import AGENT
+from builder.sources import addresses
+from builder.sources.addresses import NoAnswer
 from sync.carrier import described
 from sync.served import LARGEST, place
 from sync.targets import Target
 
 _AT_ONCE = 16  # targets
-_TIMEOUT = urllib3.Timeout(connect=5, read=10)
 
 
 @dataclass(frozen=True)
@@ -77,40 +74,23 @@ def findings(asked: Sequence[Answered]) -> Iterator[Told]:
 
 
 def _asked(target: Target) -> list[Answered]:
-    parts = urlsplit(target.url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = urlsplit(target.url).hostname or ""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        return [Answered(target.name, host, host, error=f"{host} can't be resolved: {error}")]
-    addresses = dict.fromkeys(str(each[4][0]) for each in found)
-    answers = [_answered(target, host, port, address) for address in addresses]
+        found = addresses.of(target.url)
+    except NoAnswer as error:
+        return [Answered(target.name, host, host, error=str(error))]
+    answers = [_answered(target, host, address) for address in found]
     good = [answer for answer in answers if not answer.error]
     return good or answers  # an address family that this machine can't reach is not the target's fault
 
 
-def _pool(scheme: str, address: str, port: int, host: str) -> urllib3.HTTPConnectionPool:
-    """Connections to one address of a host, whose certificate is the host's."""
-    if scheme == "http":
-        return urllib3.HTTPConnectionPool(address, port, timeout=_TIMEOUT, retries=False)
-    return urllib3.HTTPSConnectionPool(
-        address, port, timeout=_TIMEOUT, retries=False, server_hostname=host, assert_hostname=host
-    )
-
-
-def _answered(target: Target, host: str, port: int, address: str) -> Answered:
-    url = urlsplit(place(target.url))
-    headers = {"Host": url.netloc.rpartition("@")[2], "User-Agent": AGENT, "Accept-Encoding": "identity"}
+def _answered(target: Target, host: str, address: str) -> Answered:
     try:
-        with _pool(url.scheme, address, port, host) as pool:
-            answer = pool.request("GET", url.path, headers=headers, preload_content=False)
-            data = answer.read(LARGEST)
-            answer.release_conn()
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        return Answered(target.name, host, address, error=f"no answer: {error}")
-    shown = described(data)
-    server = answer.headers.get("Server", "").partition("/")[0].partition(" ")[0]
-    if answer.status != 200 or shown is None:
-        return Answered(target.name, host, address, server, error=f"shows no snapshot (status {answer.status})")
-    return Answered(target.name, host, address, server, shown.id, answer.headers.get("ETag", ""))
+        said = addresses.ask(place(target.url), address, LARGEST)
+    except NoAnswer as error:
+        return Answered(target.name, host, address, error=str(error))
+    shown = described(said.body)
+    server = said.headers.get("server", "").partition("/")[0].partition(" ")[0]
+    if said.status != 200 or shown is None:
+        return Answered(target.name, host, address, server, error=f"shows no snapshot (status {said.status})")
+    return Answered(target.name, host, address, server, shown.id, said.headers.get("etag", ""))

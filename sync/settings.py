@@ -49,6 +49,8 @@ class Settings:
     quorum: Quorum | None = None
     keep: Keep | None = None
     hooks: Hooks = Hooks()
+    doctor: bool = False
+    """Whether `publish` looks at what targets serve."""
 
 
 def settings(publishing: Mapping[str, Any], folder: Path) -> Settings:
@@ -62,6 +64,7 @@ def settings(publishing: Mapping[str, Any], folder: Path) -> Settings:
         quorum=_quorum(publishing.get("together", False), targets),
         keep=Keep(**publishing["keep"]) if "keep" in publishing else None,
         hooks=Hooks(**hooks),
+        doctor=publishing.get("doctor", False),
     )
 
 

@@ -51,7 +51,7 @@ def test_an_icon_is_named_by_its_bytes() -> None:
 def test_an_icon_that_was_found_good_before_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     good, other = png(8, (1, 2, 3)), png(8, (3, 2, 1))
     decoded: list[bytes] = []
-    monkeypatch.setattr(icons, "_check", decoded.append)
+    monkeypatch.setattr(icons, "check", decoded.append)
     for data in (good, other):
         assert icons.decoded(uri(data), frozenset({hashlib.sha256(good).hexdigest()})) == data
     assert decoded == [other]

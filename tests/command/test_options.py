@@ -11,7 +11,7 @@ from flatdex import main
 from tests.sync.site import CONFIG, DONE, NEW, USAGE, Site
 
 VERBS = (
-    *("init", "check", "build", "rules", "serve", "publish"),
+    *("init", "check", "build", "rules", "serve", "doctor", "publish"),
     *("list", "show", "diff", "verify", "log", "promote", "rollback", "hold", "release", "pin", "unpin", "prune"),
     *("push", "status", "adopt"),
 )
