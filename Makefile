@@ -14,6 +14,9 @@ FLATDEX := $(BIN)/flatdex $(if $(CONFIG),-c $(CONFIG))
 INSTALLED := .venv/.flatdex
 EQUIPPED := .venv/.flatdex-tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+CHECKED := .venv/.flatdex-checkers
+# What pages are checked with: accessibility, and valid HTML. Newer ones may find more.
+CHECKERS := axe-core@4.14.1 vnu-jar@26.9.27
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve build promote push rollback publish test lint bench clean packages-demo packages-test packages-bench
@@ -45,7 +48,7 @@ rollback: $(INSTALLED)  ## publish again what was current before, or SNAPSHOT, a
 publish: $(INSTALLED)  ## build, promote and push: the one for cron
 	@$(FLATDEX) publish
 
-test: packages-test lint  ## run all checks and tests, against real servers and the real client
+test: packages-test lint $(CHECKED)  ## run all checks and tests, against real servers and the real client
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 lint: $(EQUIPPED)  ## ruff and mypy
@@ -78,4 +81,9 @@ $(INSTALLED): setup.cfg pyproject.toml
 $(EQUIPPED): $(INSTALLED)
 	@echo "installing what the tests need into .venv"
 	@$(PIP) --editable ".[test]"
+	@touch $@
+
+$(CHECKED): $(EQUIPPED)
+	@echo "installing what pages are checked with into .venv"
+	@npm install --prefix .venv --no-save --ignore-scripts --no-audit --no-fund --silent $(CHECKERS)
 	@touch $@

@@ -56,10 +56,4 @@ def _missing_runtimes(images: Iterable[Image]) -> Iterator[Advice]:
 
 def runtime_of(metadata: str) -> str:
     """The runtime that an application's metadata names, such as `org.gnome.Platform/x86_64/48`; empty if none."""
-    group = ""
-    for line in metadata.splitlines():
-        if line.startswith("["):
-            group = line.strip()
-        elif group == "[Application]" and line.partition("=")[0].strip() == "runtime":
-            return line.partition("=")[2].strip()[:_LONGEST]
-    return ""
+    return flatpak.metadata_value(metadata, "Application", "runtime")[:_LONGEST]

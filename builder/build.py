@@ -12,22 +12,31 @@ from functools import cache, partial
 from pathlib import Path
 
 from builder import catalog, lastgood, notes, shrink, snapshot, stale
-from builder.advice import advice
+from builder.advice import Advice, advice
 from builder.catalog import Catalog
+from builder.changes import changes
 from builder.compress import Segments
-from builder.config import Config, LayoutSource, RegistrySource, Source
+from builder.config import Config, LayoutSource, RegistrySource, Screenshots, Source
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
 from builder.outcome import Built
 from builder.report import Report
-from builder.site.tree import Site, site
+from builder.screenshots import shots
+from builder.screenshots.mirror import mirrored
+from builder.site.pages.assets import own_look
+from builder.site.pages.memory import Memory
+from builder.site.pages.views import Pictures
+from builder.site.tree import Site, Surroundings, site
 from builder.sources import access
 from builder.sources.cache import Cache
 from builder.sources.layouts import LayoutReading, Trusted
 from builder.sources.reading import FailedReading, RegistryReading
 from builder.stale import Stale
 from builder.store import Store
+
+_PAGES = "pages"
+"""The note on what pages were made of."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,8 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
     with ExitStack() as opened:
         kept = opened.enter_context(Cache(store.cache, trusted=not how.full))
         readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
-        inputs = notes.inputs_of(config, [reading.look() for reading in readings])
-        if inputs and previous and (built := notes.built_before(kept, previous, inputs)):
+        inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), own_look(config.pages)])
+        if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
             store.note_built()
             return built
         _refuse_twin_layouts(readings)
@@ -59,16 +68,46 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         found, marked = _with_kept(config, found, previous, kept, now)
         segments = Segments(kept)
         gzip = snapshot.carried_gzip(previous, segments)
-        made = site(config, found, gzip, _checked_icons(None if how.full else previous))
+        trusted = None if how.full else previous
+        memory = Memory(notes.program() + own_look(config.pages), trusted, kept.note(_PAGES))
+        pictures = _Pictures(config, store, previous, report, how)
+        surroundings = Surroundings(partial(changes, previous, now=now), pictures.mirrored, memory)
+        made = site(config, found, gzip, _checked_icons(trusted), surroundings)
         if previous and not how.allow_shrink:
             _refuse_loss(config, previous, made, marked)
-        told = advice(made.images)
+        told = (*advice(made.images), *pictures.advice)
         written = snapshot.write(store, made, config, now, marked, told, how.full)
         built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
         segments.keep()
-        notes.remember(kept, built, inputs, offline=how.offline)
+        kept.keep_note(_PAGES, memory.note(written.id))
+        notes.remember(kept, built, inputs, offline=how.offline, until=pictures.again)
         store.note_built()
         return built
+
+
+class _Pictures:
+    """Screenshots as the configuration wants them; `advice` tells of those that could not be had."""
+
+    def __init__(self, config: Config, store: Store, previous: Snapshot | None, report: Report, how: How) -> None:
+        self._pages = config.pages
+        self._folder = store.cache / "screenshots"
+        self._previous = previous
+        self._report = report
+        self._how = how
+        self.advice: tuple[Advice, ...] = ()
+        self.again: int | None = None
+        """When it makes sense to ask again, in seconds."""
+
+    def mirrored(self, urls: Iterable[str]) -> Pictures:
+        if self._pages is None or self._pages.screenshots is not Screenshots.MIRROR:
+            return {}
+        how = self._how
+        found, troubles = mirrored(
+            urls, self._pages, self._folder, self._previous, self._report, offline=how.offline, full=how.full
+        )
+        self.advice = shots.advice(troubles)
+        self.again = min((trouble.again for trouble in troubles), default=None)
+        return found
 
 
 def _readings(

@@ -16,15 +16,18 @@ from builder.schema import suggestion
 
 TOP_LEVEL = frozenset(
     (
-        *("apps", "blobs", "changes", "channels", "extensions", "favicon.ico", "feed.atom", "icons", "index"),
-        *("index.html", "index.json", "oci-layout", "refs", "robots.txt", "runtimes", "search.json"),
-        *("snapshot.json", "static", "upstream", "v2"),
+        *("404.html", "apps", "assets", "blobs", "categories", "changes", "channels", "extensions", "favicon.ico"),
+        *("feed.atom", "icons", "index", "index.html", "index.json", "oci-layout", "refs", "robots.txt"),
+        *("runtimes", "screenshots", "search.json", "search.json.gz", "snapshot.json", "static", "upstream", "v2"),
     )
 )
 """What a snapshot has, or will have, at its top: no tag may be called so, since each tag is a folder there too."""
 
 DOCKER_HUB = "https://registry-1.docker.io"
 DOCKER_HUB_PAGES = ("docker.io", "www.docker.io", "hub.docker.com", "index.docker.io", "registry.hub.docker.com")
+
+LOGOS = (".jpg", ".jpeg", ".png", ".svg", ".webp")
+"""What a logo may be, by the end of its name."""
 
 _FLATPAK_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386", "armhf": "arm"}
 
@@ -65,6 +68,37 @@ def collisions(document: Document, config: Config) -> Iterator[Problem]:
     yield from _targets_apart(document, config)
     yield from _target_names(document, config)
     yield from _target_order(document, config)
+    yield from _look(document, config)
+
+
+def _look(document: Document, config: Config) -> Iterator[Problem]:
+    """What pages are made with, and is not there."""
+    pages = config.pages
+    if pages is None:
+        return
+    for number, language in enumerate(pages.languages if pages.languages != ("en",) else ()):
+        if not is_language(language):
+            what = f"{language!r} is no language that is known"
+            yield document.problem(("languages", number), what, "Write a code such as en, de or pt-BR.")
+    if pages.templates and not pages.templates.is_dir():
+        what = f"there is no folder {pages.templates}"
+        yield document.problem(("templates",), what, "Make it, or remove the line to use flatdex's own templates.")
+    logo = pages.theme.logo
+    if logo and logo.suffix.lower() not in LOGOS:
+        what = f"{logo.name} is none of {', '.join(LOGOS)}"
+        yield document.problem(("theme", "logo"), what, "Name a picture file.")
+    elif logo and not logo.is_file():
+        yield document.problem(("theme", "logo"), f"there is no file {logo}", "Name a picture file.")
+
+
+def is_language(code: str) -> bool:
+    """Whether this is a language, by its code as BCP 47 has it."""
+    from babel import Locale, UnknownLocaleError  # takes a while to import, and is seldom needed
+
+    try:
+        return Locale.parse(code, sep="-") is not None
+    except (UnknownLocaleError, ValueError):
+        return False
 
 
 def _addresses(document: Document, config: Config) -> Iterator[Problem]:
@@ -182,9 +216,10 @@ def _file_names(document: Document, config: Config) -> Iterator[Problem]:
 
 
 def _top_level_names(document: Document, config: Config) -> Iterator[Problem]:
+    taken = TOP_LEVEL | {language.lower() for language in (config.pages.languages[1:] if config.pages else ())}
     for index in config.indexes:
         for number, tag in enumerate(index.tags):
-            if tag.lower() in TOP_LEVEL or tag.lower().endswith((".flatpakrepo", ".flatpakref")):
+            if tag.lower() in taken or tag.lower().endswith((".flatpakrepo", ".flatpakref")):
                 yield document.problem(
                     ("indexes", index.name, "tags", number),
                     f"the tag {tag!r} has the name of something else at the top of the site",

@@ -1,4 +1,4 @@
-"""The verbs that make a site: init, check, build, rules, serve."""
+"""The verbs that make a site, and look at it: init, check, build, rules, serve, doctor."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 from builder import online, outcome, preview, starter
 from builder.build import How, build
 from builder.config import Config
+from builder.doctor.cli import add_options as add_doctor_options
+from builder.doctor.cli import run_doctor
 from builder.errors import Exit, UsageError
 from builder.report import Report, counted
-from builder.site import rules
+from builder.site.rules import SERVERS
+from builder.site.rules.common import prefix
 from builder.store import CURRENT, Store
 
 Load = Callable[[], Config]
@@ -42,14 +45,20 @@ def add_verbs(add: Parsers) -> None:
     parser.set_defaults(make=run_build)
 
     parser = add("rules", help="print rules for a web server's own configuration")
-    parser.add_argument("server", choices=["apache"], help="the kind of server")
+    parser.add_argument("server", choices=list(SERVERS), help="the kind of server")
     parser.add_argument("--root", metavar="DIR", help="the document root there (default: STORE/current)")
+    text = "the path at which the site is mounted there (default: that of the remote's URL)"
+    parser.add_argument("--prefix", metavar="PATH", help=text)
     parser.set_defaults(make=run_rules)
 
     parser = add("serve", help="a preview on loopback, for looking at a site, not for production")
     parser.add_argument("folder", metavar="DIR", nargs="?", help="a store or a snapshot (default: the store)")
     parser.add_argument("--port", type=int, default=8080, help="the port on 127.0.0.1 (default: 8080; 0: any free one)")
     parser.set_defaults(make=run_serve)
+
+    parser = add("doctor", help="check a live remote, ours or not, as its clients meet it")
+    add_doctor_options(parser)
+    parser.set_defaults(make=run_doctor)
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
@@ -122,12 +131,16 @@ def how_of(args: argparse.Namespace) -> How:
 
 
 def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:
-    """`flatdex rules apache`."""
+    """`flatdex rules SERVER`."""
     config = load()
-    root = Path(args.root).absolute() if args.root else config.store / CURRENT
-    if re.search(r'["\\*?\[\x00-\x1f]', str(root)):
-        raise UsageError(f"Apache would misread the path {str(root)!r}", "Name one without quotes and wildcards.")
-    report.result(rules.server(config, str(root)).rstrip("\n"))
+    root = str(Path(args.root).absolute() if args.root else config.store / CURRENT)
+    path = f"/{args.prefix.strip('/')}/".replace("//", "/") if args.prefix else prefix(config)
+    if re.search(r"""["'`\\*?\[\]{}$%\x00-\x1f]""", root):
+        raise UsageError(f"web servers would misread the path {root!r}", "Name one without quotes and wildcards.")
+    if not re.fullmatch(r"/(?:[A-Za-z0-9_~+@,=-][A-Za-z0-9._~+@,=-]*/)*", path):
+        fix = "Name one of letters, digits, `.`, `_`, `~` and `-` with --prefix."
+        raise UsageError(f"web servers would misread the path {path!r}", fix)
+    report.result(SERVERS[args.server](config, root, path).rstrip("\n"))
     return Exit.DONE
 
 

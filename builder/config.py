@@ -50,6 +50,50 @@ class Remote:
     description: str = ""
     homepage: str = ""
     icon: str = ""
+    runtime_repo: str = ""
+    """The URL of the `.flatpakrepo` file of the remote that has the runtimes which this one lacks."""
+    plain_host: bool = False
+    """Whether the web server ignores query strings: then each tag is reached at a URL of its own."""
+
+    def called(self, tag: str, main_tag: str) -> str:
+        """The name by which users have a tag's index as a remote; the `.flatpakrepo` file is called so, too."""
+        return self.name if tag == main_tag else f"{self.name}-{tag}"
+
+    def address(self, tag: str, main_tag: str) -> str:
+        """The `Url` by which clients reach a tag's index: byte for byte the same wherever it is written."""
+        if self.plain_host:
+            return f"oci+{self.url}" if tag == main_tag else f"oci+{self.url.rstrip('/')}/{tag}/"
+        return f"oci+{self.url}" if tag == main_tag == "latest" else f"oci+{self.url}#{tag}"
+
+
+class Screenshots(Enum):
+    """What pages do with screenshots, which are pictures on other hosts."""
+
+    LINK = "link"
+    HOTLINK = "hotlink"
+    MIRROR = "mirror"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """A site's own look; `accent` is a colour as `#rrggbb`, `links` are texts with their URLs."""
+
+    accent: str = "#1c66d4"
+    logo: Path | None = None
+    links: tuple[tuple[str, str], ...] = ()
+    footer: str = ""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """How the pages for people are written; the first of `languages` (BCP 47) is at `/`, each other at `/LANGUAGE/`."""
+
+    languages: tuple[str, ...] = ("en",)
+    templates: Path | None = None
+    theme: Theme = Theme()
+    screenshots: Screenshots = Screenshots.LINK
+    picture_hosts: tuple[str, ...] = ()
+    """Hosts in private networks that pictures may be fetched from; public ones always may."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +232,12 @@ class Config:
     tag_folders: Mapping[str, str]
     """For hosts that ignore query strings: a tag, which is a folder of the site too, to its variant's `file`."""
     publishing: Mapping[str, Any]
-    """How and where snapshots go: `targets`, `parallel`, `together`, `keep`, `hooks`, as the sync side reads them."""
+    """How and where snapshots go, as the sync side reads it: `targets`, `keep`, `hooks`, `doctor`, .."""
     icons: Icons = Icons()
     cache: Cache = Cache()
     grace: int = GRACE
+    pages: Pages | None = None
+    """None: a site without pages."""
 
     @property
     def folder(self) -> Path:

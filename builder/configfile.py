@@ -16,10 +16,13 @@ from builder.config import (
     Config,
     Index,
     LayoutSource,
+    Pages,
     Rate,
     RegistrySource,
     Remote,
+    Screenshots,
     Source,
+    Theme,
     Token,
 )
 from builder.document import Document
@@ -30,7 +33,7 @@ NAME = "flatdex.yaml"
 SCHEMA = "config.schema.json"
 SYSTEM = Path("/etc/flatdex/flatdex.yaml")
 
-_PUBLISHING = ("targets", "parallel", "together", "keep", "hooks")
+_PUBLISHING = ("targets", "parallel", "together", "keep", "hooks", "doctor")
 
 
 def find(given: str | None, environment: Mapping[str, str]) -> Path:
@@ -99,10 +102,29 @@ def _config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
         publishing={key: data[key] for key in _PUBLISHING if key in data},
         cache=Cache(**cache),
         grace=seconds(data["grace"]) if "grace" in data else GRACE,
+        pages=_pages(data, read.file.parent) if data.get("pages", True) else None,
     )
 
 
-def _remote(data: Mapping[str, str]) -> Remote:
+def _pages(data: Mapping[str, Any], folder: Path) -> Pages:
+    given = data.get("screenshots", Screenshots.LINK.value)
+    screenshots = {"mode": given} if isinstance(given, str) else given
+    return Pages(
+        languages=tuple(data.get("languages", ("en",))),
+        templates=_absolute(folder, data["templates"]) if "templates" in data else None,
+        theme=_theme(data.get("theme", {}), folder),
+        screenshots=Screenshots(screenshots["mode"]),
+        picture_hosts=tuple(screenshots.get("hosts", ())),
+    )
+
+
+def _theme(data: Mapping[str, Any], folder: Path) -> Theme:
+    logo = _absolute(folder, data["logo"]) if "logo" in data else None
+    plain = {key: data[key] for key in ("accent", "footer") if key in data}
+    return Theme(logo=logo, links=tuple(data.get("links", {}).items()), **plain)
+
+
+def _remote(data: Mapping[str, Any]) -> Remote:
     return Remote(**{"title": data["name"], "id": data["url"], **data})
 
 

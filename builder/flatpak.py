@@ -87,3 +87,19 @@ def commit_metadata_text(label: str) -> str | None:
         return data[: -len(b"\0\0s")].decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+def metadata_value(metadata: str, group: str, key: str) -> str:
+    """A value of an image's metadata, which is a key file; empty if it isn't there."""
+    inside = False
+    for line in metadata.splitlines():
+        if line.startswith("["):
+            inside = line.strip() == f"[{group}]"
+        elif inside and line.partition("=")[0].strip() == key:
+            return line.partition("=")[2].strip()
+    return ""
+
+
+def is_part(identifier: str) -> bool:
+    """Whether this is what flatpak splits off by itself (translations, debug symbols, sources): nobody looks for it."""
+    return identifier.endswith((".Locale", ".Debug", ".Sources"))

@@ -25,23 +25,25 @@ def inputs_of(config: Config, states: Sequence[str]) -> str:
     """A hash of all that a site is made of: equal inputs give equal sites. Empty if not all is known."""
     if not all(states):
         return ""
-    return hashlib.sha256("\0".join((_program(), repr(config), *states)).encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256("\0".join((program(), repr(config), *states)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @cache
-def _program() -> str:
+def program() -> str:
     """A hash of the program itself: another version may make another site of the same images."""
     folders = (Path(__file__).parent, Path(str(templates.__file__)).parent)
     files = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def built_before(kept: Cache, previous: Snapshot, inputs: str) -> Built | None:
-    """The newest snapshot, if it was made of the same inputs: then there is nothing to do."""
+def built_before(kept: Cache, previous: Snapshot, inputs: str, now: int) -> Built | None:
+    """The newest snapshot, if it was made of the same inputs: then there is nothing to do, before a certain time."""
     note = kept.note(_BUILT)
     if note.get("inputs") != inputs or note.get("snapshot") != previous.id:
         return None
     try:
+        if note["until"] is not None and int(note["until"]) <= now:
+            return None
         skips = tuple(Skip(**skip) for skip in note["skips"])
         told = tuple(Advice(**each) for each in note["advice"])
         indexes = int(note["indexes"])
@@ -51,10 +53,11 @@ def built_before(kept: Cache, previous: Snapshot, inputs: str) -> Built | None:
     return Built(previous.id, False, indexes, refs, skips, (), told)
 
 
-def remember(kept: Cache, built: Built, inputs: str, *, offline: bool = False) -> None:
+def remember(kept: Cache, built: Built, inputs: str, *, offline: bool = False, until: int | None = None) -> None:
     """Keeps what a build came to; also what it was made of, if nothing was left out for a passing reason.
 
-    A build that asked nobody (`offline`) doesn't know whether what failed is mended.
+    A build that asked nobody (`offline`) doesn't know whether what failed is mended. At `until`, in seconds, another
+    build may come to something else although its inputs are the same.
     """
     before = failing_since(kept) if offline else {}
     kept.keep_note(_STALE, {"since": {**before, **{stale.key(each): each.since for each in built.stale}}})
@@ -62,6 +65,7 @@ def remember(kept: Cache, built: Built, inputs: str, *, offline: bool = False) -
     note = {
         "inputs": inputs,
         "snapshot": built.snapshot,
+        "until": until,
         "indexes": built.indexes,
         "skips": [asdict(skip) for skip in built.skips],
         "advice": [asdict(each) for each in built.advice],

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from builder import changes
 from builder.advice import Advice
+from builder.changes import Offered
 from builder.config import Config
 from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
+from builder.screenshots import shots
 from builder.site.content import Files, InMemory
 from builder.site.tree import Site
 from builder.stale import Stale
@@ -60,6 +63,8 @@ def description(
         "variants": _variants(config, site),
         "dispatch": dispatch_of(config),
         "images": _images(site),
+        "changes": changes.as_json(site.changes),
+        "screenshots": shots.described(site.pictures),
         "skips": [{**asdict(skip), "act": skip.act} for skip in site.skips],
         "stale": [_stale(each) for each in stale],
         "advice": [asdict(each) for each in advice],
@@ -156,6 +161,7 @@ def _variants(config: Config, site: Site) -> list[dict[str, Any]]:
 
 
 def _images(site: Site) -> list[dict[str, str]]:
+    known = {(each.index, each.ref): each for each in site.offered}
     return [
         {
             "index": name,
@@ -165,7 +171,13 @@ def _images(site: Site) -> list[dict[str, str]]:
             "repository": image.repository,
             "digest": image.digest,
             "created": image.created,
+            **_known_as(known.get((name, image.ref))),
         }
         for name, chosen in site.images.items()
         for image in chosen
     ]
+
+
+def _known_as(offered: Offered | None) -> dict[str, str]:
+    """What people know an image by, as far as that is known."""
+    return {"name": offered.name, "version": offered.version} if offered and (offered.name or offered.version) else {}

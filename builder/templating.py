@@ -1,25 +1,109 @@
-"""Renders what lies in `templates/`: a name that a template uses and nobody gives is an error, not an empty text."""
+"""Renders what lies in `templates/`, or in a folder of a site's own: a name that nobody gives is an error.
+
+A site's own template replaces the one of the same name; what is wrong in it is told by file and line.
+"""
 
 from __future__ import annotations
 
+import gettext
+import traceback
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import jinja2
+from jinja2.visitor import NodeTransformer
+
+from builder.errors import FlatdexError
+
+_SHIPPED = Path(str(files("templates")))
+
+
+class _Environment(jinja2.Environment):
+    """Looks words up once, when a template is compiled: a page has a hundred of them."""
+
+    translated: Callable[[str], str] = staticmethod(str)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
+        found: jinja2.nodes.Template = _Words(self.translated).visit(super()._parse(source, name, filename))
+        return found
+
+
+class _Words(NodeTransformer):
+    """Replaces each `_("text")` that is nothing but a text by its translation."""
+
+    def __init__(self, translated: Callable[[str], str]) -> None:
+        self._translated = translated
+
+    def visit_Call(self, node: jinja2.nodes.Call) -> jinja2.nodes.Node:  # noqa: N802 - by the class of nodes
+        self.generic_visit(node)
+        called = node.node.name if isinstance(node.node, jinja2.nodes.Name) else ""
+        plain = called in ("_", "gettext") and len(node.args) == 1 and not node.kwargs
+        if plain and isinstance(text := node.args[0], jinja2.nodes.Const):
+            return jinja2.nodes.Const(self._translated(text.value) % {}, lineno=node.lineno)
+        return node
+
+
+class Templates:
+    """The templates by name; those in `folder` come first. Words are looked up in `messages`."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        messages: gettext.NullTranslations | None = None,
+        filters: Mapping[str, Callable[..., str]] | None = None,
+    ) -> None:
+        self._folders = [each for each in (folder, _SHIPPED) if each]
+        self._environment = _Environment(
+            loader=jinja2.FileSystemLoader([str(each) for each in self._folders]),
+            autoescape=jinja2.select_autoescape(["html", "xml"]),
+            undefined=jinja2.StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
+            keep_trailing_newline=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.translated = (messages or gettext.NullTranslations()).gettext
+        words: Any = self._environment  # the extension adds its methods at run time
+        words.install_gettext_translations(messages or gettext.NullTranslations(), newstyle=True)
+        self._environment.filters.update(filters or {})
+
+    def render(self, name: str, values: Mapping[str, object]) -> str:
+        """The text of a template with `values` filled in. Raises FlatdexError for one that breaks."""
+        try:
+            return self._environment.get_template(name).render(values)
+        except jinja2.TemplateSyntaxError as error:
+            raise _broken(error.filename or error.name or name, error.lineno, error.message or "") from error
+        except jinja2.TemplateNotFound as error:
+            raise FlatdexError(f"the template {name} wants another one that is not there: {error.message}") from error
+        except Exception as error:
+            file, line = self._place(error)
+            if not file:
+                raise
+            what = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
+            raise _broken(file, line, what) from error
+
+    def _place(self, error: Exception) -> tuple[str, int]:
+        """The line of a template at which it broke; none if it was not a template that broke."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [each for each in frames if any(Path(each.filename).parent == folder for folder in self._folders)]
+        return (own[-1].filename, own[-1].lineno or 0) if own else ("", 0)
+
+
+def _broken(file: str, line: int, what: str) -> FlatdexError:
+    return FlatdexError(
+        f"{file}:{line}: {what}", "Nothing was built. Mend the template, or move it away to use flatdex's own."
+    )
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(files("templates"))),
-        autoescape=jinja2.select_autoescape(["html", "xml"]),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _plain() -> Templates:
+    return Templates()
 
 
 def render(template: str, **values: object) -> str:
     """The text of `templates/TEMPLATE` with `values` filled in."""
-    return _environment().get_template(template).render(**values)
+    return _plain().render(template, values)

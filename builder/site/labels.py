@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 
-from builder import appstream, flatpak
+from builder import flatpak
+from builder.appdata import reading
+from builder.appdata.components import Component, look
 from builder.catalog import Image, Skip
 from builder.config import Config, Form, Index
 from builder.site import icons, index
@@ -37,6 +39,26 @@ class Labels:
             self._entries[place] = index.entry(image, form, self._known[key])
         return index.raised(self._entries[place], up) if up else self._entries[place]
 
+    def appdata(self, image: Image) -> str:
+        """An image's appdata; empty if it has none that can be read."""
+        appdata = image.metadata.get(flatpak.APPDATA, "")
+        return "" if not appdata or self._fault(appdata) else appdata
+
+    def components(self, image: Image, languages: tuple[str, ...]) -> tuple[Component, ...]:
+        """What an image's appdata says in these languages; nothing if it can't be read."""
+        text = image.metadata.get(flatpak.APPDATA, "")
+        if not text:
+            return ()
+        self._appdata[text], components = look(text, languages)
+        return components
+
+    def icons(self, image: Image) -> tuple[tuple[int, str], ...]:
+        """An image's icons as files of the site, for its pages: their sizes in pixels, and their paths."""
+        found = (
+            (size, self._icon(image.metadata[key])) for key, size in flatpak.ICONS.items() if key in image.metadata
+        )
+        return tuple((size, self._file(icon)) for size, icon in found if not isinstance(icon, str))
+
     def _checked(self, image: Image, metadata: Mapping[str, str], extract: bool) -> Iterator[tuple[str, str]]:
         for key, value in metadata.items():
             if key in flatpak.ICONS:
@@ -62,13 +84,16 @@ class Labels:
         return self._icons[value]
 
     def _extracted(self, icon: InMemory) -> str:
-        path = icons.path(icon.sha256)
-        self.files[f"{self._config.icons.folder}/{path}"] = icon
-        return self._config.icons.url + path
+        return self._config.icons.url + self._file(icon).removeprefix(f"{self._config.icons.folder}/")
+
+    def _file(self, icon: InMemory) -> str:
+        path = f"{self._config.icons.folder}/{icons.path(icon.sha256)}"
+        self.files[path] = icon
+        return path
 
     def _fault(self, appdata: str) -> str:
         if appdata not in self._appdata:
-            self._appdata[appdata] = appstream.fault(appdata)
+            self._appdata[appdata] = reading.fault(appdata)
         return self._appdata[appdata]
 
     def _skip(self, image: Image, code: str, why: str) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from builder.catalog import Catalog, Image, Skip, choose
+from builder.changes import Change, Offered
 from builder.config import Config, Variant
 from builder.parallel import threads
-from builder.site import flatpakrepo, index, rules
+from builder.site import flatpakrepo, index
 from builder.site.content import Content, Files, InMemory, Made, OnDisk
 from builder.site.labels import Labels
-from builder.site.rules import Target
+from builder.site.pages import offer
+from builder.site.pages.memory import Memory
+from builder.site.pages.offer import Item
+from builder.site.pages.views import Pictures
+from builder.site.pages.write import pages
+from builder.site.rules import apache
+from builder.site.rules.common import HASHED, Target
 
 Gzip = Callable[[Made], bytes]
 """Compresses; bytes that were made of the same content before are taken again."""
@@ -31,27 +38,92 @@ class Site:
     skips: tuple[Skip, ...]
     twins: Mapping[str, str] = field(default_factory=dict)
     """Files under their hash, by path, to the plain file with the same bytes."""
+    offered: tuple[Offered, ...] = ()
+    """What is offered to people: names and versions by index and ref."""
+    changes: tuple[Change, ...] = ()
+    pictures: Pictures = field(default_factory=dict)
 
 
-def site(config: Config, catalog: Catalog, gzip: Gzip, checked_icons: Container[str] = ()) -> Site:
+def _no_changes(offered: Iterable[Offered]) -> tuple[Change, ...]:
+    return ()
+
+
+def _no_pictures(urls: Iterable[str]) -> Pictures:
+    return {}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What pages take from outside of a catalog: changes since earlier snapshots, screenshots, pages made before."""
+
+    changes: Callable[[Iterable[Offered]], tuple[Change, ...]] = _no_changes
+    pictures: Callable[[Iterable[str]], Pictures] = _no_pictures
+    memory: Memory = field(default_factory=Memory)
+
+
+def site(
+    config: Config,
+    catalog: Catalog,
+    gzip: Gzip,
+    checked_icons: Container[str] = (),
+    surroundings: Surroundings | None = None,
+) -> Site:
     """The site that `config` makes of `catalog`; icons with these hashes were found good before."""
     chosen = {each.name: choose(catalog, each) for each in config.indexes}
     skips = {*catalog.skips, *(skip for choice in chosen.values() for skip in choice.skips)}
     images = {name: _offered(config, name, choice.images) for name, choice in chosen.items()}
     labels = Labels(config, checked_icons)
+    items = offer.items(config, images, labels)  # first, since it reads whole what indexes only look through
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
     for folder in _index_folders(config, images, labels, gzip):
         files.update(folder.files)
         twins.update(folder.twins)
-    files.update(labels.files)
-    skips.update(labels.skips)
     files.update(_blobs(config, images))
-    files[f"{config.icons.folder}/.htaccess"] = _text(rules.icons_folder(config.cache))
-    files[".htaccess"] = _text(rules.top_folder(config.cache))
     if config.remote:
         files.update(flatpakrepo.files(config.remote, config.dispatch.tags, config.dispatch.default_tag))
-    return Site(files, images, tuple(sorted(skips)), twins)
+    shown = _shown(config, images, items, gzip, surroundings or Surroundings())
+    files.update(shown.files)
+    files.update(labels.files)
+    files.update(_rules(config, files))
+    skips.update(labels.skips)
+    return Site(files, images, tuple(sorted(skips)), twins, shown.offered, shown.changes, shown.pictures)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What people see of a site."""
+
+    files: Files
+    offered: tuple[Offered, ...]
+    changes: tuple[Change, ...]
+    pictures: Pictures
+
+
+def _shown(
+    config: Config,
+    images: Mapping[str, tuple[Image, ...]],
+    items: tuple[Item, ...],
+    gzip: Gzip,
+    surroundings: Surroundings,
+) -> _Shown:
+    offered = tuple(offer.offered(items, images))
+    changes = surroundings.changes(offered)
+    pictures = surroundings.pictures(offer.screenshots(items))
+    files = dict(pages(config, items, changes, pictures, surroundings.memory))
+    searched = {path: content for path, content in files.items() if path.rpartition("/")[2] == "search.json"}
+    compressed = {f"{path}.gz": gzip(content) for path, content in searched.items() if isinstance(content, InMemory)}
+    files.update({path: InMemory(data) for path, data in compressed.items()})
+    return _Shown(files, offered, changes, pictures)
+
+
+def _rules(config: Config, files: Files) -> Iterator[tuple[str, Content]]:
+    """The rules of all folders but those of indexes and of `/v2/`."""
+    yield ".htaccess", _text(apache.top_folder(config))
+    yield f"{config.icons.folder}/.htaccess", _text(apache.icons_folder(config.cache))
+    for folder in HASHED:
+        if any(path.startswith(f"{folder}/") for path in files):
+            yield f"{folder}/.htaccess", _text(apache.hashed_folder(config.cache))
 
 
 def _offered(config: Config, index: str, images: tuple[Image, ...]) -> tuple[Image, ...]:
@@ -104,12 +176,12 @@ def _index_folders(
         main.add(file, f"{file}.json", content, compressed.result())
         if file == config.dispatch.answer(""):
             main.files["index/static"] = content
-    main.add_text(".htaccess", rules.index_folder(config.dispatch, main.targets, config.cache))
+    main.add_text(".htaccess", apache.index_folder(config.dispatch, main.targets))
     yield main
     for tag, (content, compressed) in raised.items():
         folder = _IndexFolder(f"{tag}/index")
         folder.add("static", "static", content, compressed.result())
-        folder.add_text(".htaccess", rules.tag_folder(folder.targets["static"], config.cache))
+        folder.add_text(".htaccess", apache.tag_folder(folder.targets["static"]))
         yield folder
 
 
@@ -131,7 +203,7 @@ def _blobs(config: Config, images: Mapping[str, tuple[Image, ...]]) -> Iterator[
             kind = "manifests" if blob.digest == image.digest else "blobs"
             yield f"v2/{image.repository}/{kind}/{blob.digest}", OnDisk(file, blob.size, blob.hex)
     if types:
-        yield "v2/.htaccess", _text(rules.registry_folder(config.cache, types))
+        yield "v2/.htaccess", _text(apache.registry_folder(config.cache, types))
 
 
 def _text(text: str) -> InMemory:

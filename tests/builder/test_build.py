@@ -43,6 +43,7 @@ from tests.builder.validity import assert_index_is_valid
 
 NASTY = """\
 store: ./store
+pages: false
 remote: {name: nasty, title: "Grüße «日本語»", url: "https://example.org/flatpaks/", comment: 'back\\slash'}
 sources:
   local: {layouts: ["./images/*"]}

@@ -23,12 +23,12 @@ def entries(data: bytes) -> dict[str, str]:
 
 
 def test_a_file_with_only_what_is_known() -> None:
-    assert flatpakrepo.render(REMOTE) == b"[Flatpak Repo]\nTitle=Example\nUrl=oci+https://example.org/\n"
+    assert flatpakrepo.render(REMOTE).data == b"[Flatpak Repo]\nTitle=Example\nUrl=oci+https://example.org/\n"
 
 
 def test_all_that_the_remote_says_stands_in_the_file() -> None:
     remote = Remote("a", "Grüße", "https://e/", "id", "c", "d", "https://h/", "https://i/x.png")
-    assert entries(flatpakrepo.render(remote)) == {
+    assert entries(flatpakrepo.render(remote).data) == {
         "Title": "Grüße",
         "Url": "oci+https://e/",
         "Comment": "c",
@@ -39,13 +39,13 @@ def test_all_that_the_remote_says_stands_in_the_file() -> None:
 
 
 def test_a_tag_stands_behind_the_url_and_in_the_title() -> None:
-    found = entries(flatpakrepo.render(REMOTE, "testing"))
+    found = entries(flatpakrepo.render(REMOTE, "testing").data)
     assert (found["Url"], found["Title"]) == ("oci+https://example.org/#testing", "Example (testing)")
 
 
 @pytest.mark.parametrize(("value", "written"), [("a\\b", "a\\\\b"), (" a", "\\sa"), ("a;b=c#d", "a;b=c#d")])
 def test_values_are_written_as_key_files_hold_them(value: str, written: str) -> None:
-    assert f"Comment={written}\n".encode() in flatpakrepo.render(Remote("a", "t", "https://e/", "i", value))
+    assert f"Comment={written}\n".encode() in flatpakrepo.render(Remote("a", "t", "https://e/", "i", value)).data
 
 
 def urls(tags: tuple[str, ...], main: str) -> dict[str, str]:
@@ -67,3 +67,9 @@ def test_without_latest_the_main_file_names_its_tag() -> None:
         "example.flatpakrepo": "oci+https://example.org/#testing",
         "example-nightly.flatpakrepo": "oci+https://example.org/#nightly",
     }
+
+
+def test_on_a_host_that_ignores_queries_each_other_tag_has_a_folder() -> None:
+    remote = Remote("a", "t", "https://example.org/sub/", "i", plain_host=True)
+    assert remote.address("stable", "stable") == "oci+https://example.org/sub/"
+    assert remote.address("testing", "stable") == "oci+https://example.org/sub/testing/"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import dates, plan, snapshot
+from builder import dates, flatpak, plan, snapshot
 from builder.build import How, build
 from builder.catalog import Catalog, Image
 from builder.config import GRACE, Config
@@ -396,7 +396,8 @@ def test_the_description_lists_the_images_of_each_index(tmp_path: Path) -> None:
 
     def entry(index: str, each: Image) -> dict[str, Any]:
         known = ("ref", "architecture", "source", "repository", "digest", "created")
-        return {"index": index, **{key: getattr(each, key) for key in known}}
+        named = {"name": flatpak.parse_ref(each.ref).id, "version": ""}
+        return {"index": index, **{key: getattr(each, key) for key in known}, **named}
 
     assert one.document["images"] == [entry("stable", latest), entry("stable", both), entry("beta", both)]
 

@@ -90,7 +90,7 @@ def _simplify() -> None:
     _replace(sync.push, "_PAUSES", ())
     _replace(flatdex, "_parser", functools.cache(flatdex._parser))
     flatdex._parser()
-    builder.notes._program()
+    builder.notes.program()
     gc.disable()
     gc.freeze()
 

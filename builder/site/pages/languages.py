@@ -1,0 +1,98 @@
+"""A language of the pages: its words, and its forms of dates, sizes and numbers."""
+
+from __future__ import annotations
+
+import gettext
+import io
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from babel import Locale
+from babel.dates import format_date
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import PoFileError, read_po
+from babel.numbers import format_decimal
+from babel.units import format_unit
+
+from builder.errors import FlatdexError
+
+_LOCALE = "locale"
+_UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3), ("digital-byte", 1))
+
+
+class Language:
+    """One language by its code (BCP 47), such as `pt-BR`; the checks of a configuration know that there is one."""
+
+    def __init__(self, code: str, folder: Path | None = None) -> None:
+        self.code = code
+        self._folder = folder
+        self._locale = Locale.parse(code, sep="-")
+        self.date = lru_cache(maxsize=10_000)(self._date)
+        self.size = lru_cache(maxsize=100_000)(self._size)
+
+    @property
+    def direction(self) -> str:
+        """`ltr` or `rtl`."""
+        return self._locale.text_direction
+
+    @property
+    def own_name(self) -> str:
+        """Its name, as its speakers write it."""
+        name = self._locale.get_display_name(self._locale) or self.code
+        return name[:1].upper() + name[1:]
+
+    @cached_property
+    def messages(self) -> gettext.NullTranslations:
+        """The words of the pages; what is not translated stays English."""
+        found = gettext.NullTranslations()
+        for file in _catalogs(self.code, self._folder):
+            try:
+                with file.open("rb") as opened:
+                    catalog = read_po(opened, abort_invalid=True)
+            except (PoFileError, ValueError, OSError) as error:
+                raise FlatdexError(f"{file}: {error}", "It has to be a gettext catalog (.po).") from error
+            compiled = io.BytesIO()
+            write_mo(compiled, catalog)
+            compiled.seek(0)
+            own = gettext.GNUTranslations(compiled)
+            own.add_fallback(found)
+            found = own
+        return found
+
+    def number(self, number: float) -> str:
+        """Such as 1,234 or 1.234."""
+        return format_decimal(number, locale=self._locale)
+
+    def _size(self, size: int | None) -> str:
+        """Bytes, to be read by a person: three digits and a unit; empty if it is not known."""
+        if size is None:
+            return ""
+        unit, factor = next((each for each in _UNITS if size >= each[1]), _UNITS[-1])
+        number = size / factor
+        places = "#,##0" if number >= 100 or factor == 1 else "#,##0.#" if number >= 10 else "#,##0.##"
+        return format_unit(number, unit, length="short", format=places, locale=self._locale)
+
+    def _date(self, text: str) -> str:
+        """A day in full, from RFC 3339 or `YYYY-MM-DD`; empty if it is none."""
+        day = day_of(text)
+        return format_date(day, "long", locale=self._locale) if day else ""
+
+
+def day_of(text: str) -> date | None:
+    """The day, in UTC, of a time as RFC 3339 or `YYYY-MM-DD`; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _catalogs(code: str, folder: Path | None) -> Iterable[Path]:
+    """The catalogs for a language, the most particular last: pt, pt-BR, then the site's own."""
+    own = folder / _LOCALE if folder else None
+    shipped = Path(str(files("templates"))) / _LOCALE
+    names = [code.split("-")[0], code] if "-" in code else [code]
+    return [file for place in (shipped, own) if place for name in names if (file := place / f"{name}.po").is_file()]

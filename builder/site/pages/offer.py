@@ -1,0 +1,279 @@
+"""What a remote offers, application by application: all that its pages tell, put together from its images."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from builder import advice, catalog, flatpak
+from builder.appdata.components import DEFAULT, Component
+from builder.changes import Offered
+from builder.config import Config, Pages, Remote
+from builder.flatpak import Ref
+from builder.site import flatpakref
+from builder.site.labels import Labels
+from builder.site.pages.memory import fingerprint
+
+_PREFERRED_BRANCH = "stable"
+_RELEASE = re.compile(r"<release\b([^>]*)>")
+_ATTRIBUTE = re.compile(r"""\b(version|date|timestamp|type)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_LONGEST_VERSION = 60
+_LONGEST_WORDS = 300
+_END_OF_LIFE = "org.flatpak.commit-metadata.ostree.endoflife"
+_END_OF_LIFE_REBASE = "org.flatpak.commit-metadata.ostree.endoflife-rebase"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a channel, for one architecture. Sizes are in bytes, None where the image doesn't tell."""
+
+    ref: Ref
+    architecture: str
+    version: str
+    digest: str
+    repository: str
+    download: int | None
+    installed: int | None
+    created: str
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A tag and a branch in which something is offered, with one image for each architecture.
+
+    `remote` is the remote's name on a user's machine, `flatpakref` the path of the file in the site; `main` is the
+    channel that an install button means.
+    """
+
+    tag: str
+    branch: str
+    remote: str
+    images: tuple[Image, ...]
+    flatpakref: str
+    main: bool
+
+    @property
+    def version(self) -> str:
+        """The version, where all architectures have the same; else empty."""
+        found = {image.version for image in self.images}
+        return found.pop() if len(found) == 1 else ""
+
+
+@dataclass(frozen=True)
+class EndOfLife:
+    """That something is no longer maintained: in whose words, and what to use instead (an id), where that is known."""
+
+    why: str
+    successor: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An application, a runtime or an extension, with all channels that it is offered in, the main one first.
+
+    `folder` is the name of its folder in the site. `kind` is `app`, `runtime` or `extension`. `icons` are the paths of
+    icons in the site, by size in pixels.
+    """
+
+    id: str
+    folder: str
+    kind: str
+    component: Component
+    channels: tuple[Channel, ...]
+    icons: tuple[tuple[int, str], ...] = ()
+    metadata: str = ""
+    """Flatpak's metadata, a key file, of the main channel's first image."""
+    runtime: str = ""
+    """`ID/ARCH/BRANCH` of the runtime, from the metadata; empty for a runtime."""
+    runtime_here: bool = False
+    """Whether the runtime is offered in the main channel's index."""
+    end_of_life: EndOfLife | None = None
+    changed: str = ""
+    """When the newest image was made, as RFC 3339, or empty."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all of it."""
+        return fingerprint(self)
+
+
+def items(config: Config, images: Mapping[str, Iterable[catalog.Image]], labels: Labels) -> tuple[Item, ...]:
+    """All that has a page of its own or a line on one, by kind and id; `images` are those of each index."""
+    if config.remote is None or config.pages is None:
+        return ()
+    found: dict[tuple[str, str], dict[tuple[str, str], list[_Found]]] = defaultdict(lambda: defaultdict(list))
+    offered: dict[str, set[str]] = defaultdict(set)
+    for index in config.indexes:
+        for image in images[index.name]:
+            ref = flatpak.parse_ref(image.ref)
+            for tag in sorted(image.tags):
+                offered[tag].add(image.ref)
+                if not flatpak.is_part(ref.id):
+                    found[ref.kind, ref.id][tag, ref.branch].append(_Found(ref, image))
+    make = _Maker(config, config.remote, config.pages, labels, offered)
+    folders = told_apart(identifier for _, identifier in sorted(found))
+    return tuple(make.item(folders[key[1]], found[key]) for key in sorted(found))
+
+
+def told_apart(identifiers: Iterable[str]) -> dict[str, str]:
+    """The name of each one's folder: the id itself, unless another one differs from it in case alone.
+
+    Not all file systems, and so not all targets, tell these apart.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for identifier in identifiers:
+        name = identifier
+        while identifier not in found and name.lower() in taken:
+            name += "~"
+        found.setdefault(identifier, name)
+        taken.add(name.lower())
+    return found
+
+
+def offered(items: Iterable[Item], images: Mapping[str, Iterable[catalog.Image]]) -> Iterator[Offered]:
+    """What is offered, as changes are told of it; without pages names and versions are unknown."""
+    known = {
+        (image.ref, image.digest): (image.version, item.component.name.get(DEFAULT, ""))
+        for item in items
+        for channel in item.channels
+        for image in channel.images
+    }
+    for index, chosen in images.items():
+        for image in chosen:
+            version, name = known.get((flatpak.parse_ref(image.ref), image.digest), ("", ""))
+            yield Offered(index, image.ref, image.digest, image.created, version, name)
+
+
+def screenshots(items: Iterable[Item]) -> tuple[str, ...]:
+    """The URLs of all screenshots, each once."""
+    return tuple(dict.fromkeys(shot.url for item in items for shot in item.component.screenshots))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image that is offered, by its ref."""
+
+    ref: Ref
+    image: catalog.Image
+
+
+def newest_version(text: str) -> str:
+    """The version of the newest release in appdata; of those without a date the first; empty if there is none.
+
+    It is looked for without parsing, since each architecture's image has an appdata of its own.
+    """
+    best: tuple[bool, str] | None = None
+    version = ""
+    for release in _RELEASE.finditer(text):
+        given = {name: html.unescape(double or single) for name, double, single in _ATTRIBUTE.findall(release[1])}
+        rank = (given.get("type") != "development", _day(given))
+        if given.get("version") and (best is None or rank > best):
+            best, version = rank, given["version"]
+    return "".join(character for character in version if character.isprintable())[:_LONGEST_VERSION]
+
+
+def _day(release: Mapping[str, str]) -> str:
+    """The day of a release in a form that sorts."""
+    seconds = release.get("timestamp", "")
+    if seconds.isascii() and seconds.isdecimal() and len(seconds) < 12:
+        return datetime.fromtimestamp(int(seconds), UTC).date().isoformat()
+    return release.get("date", "")[:10]
+
+
+class _Maker:
+    """Puts items together."""
+
+    def __init__(
+        self, config: Config, remote: Remote, pages: Pages, labels: Labels, offered: Mapping[str, set[str]]
+    ) -> None:
+        self._remote = remote
+        self._main_tag = config.dispatch.default_tag
+        self._tags = {tag: place for place, tag in enumerate(config.dispatch.tags)}
+        self._languages = pages.languages
+        self._labels = labels
+        self._offered = offered
+
+    def item(self, folder: str, found: Mapping[tuple[str, str], list[_Found]]) -> Item:
+        """One item, from its images by tag and branch."""
+        order = sorted(found, key=self._preference)
+        for tag, branch in order:
+            found[tag, branch].sort(key=lambda each: each.ref.arch != "x86_64")
+        main = found[order[0]][0]
+        image, ref = main.image, main.ref
+        metadata = image.metadata.get(flatpak.METADATA, "")
+        runtime = advice.runtime_of(metadata)
+        return Item(
+            id=ref.id,
+            folder=folder,
+            kind="app" if ref.kind == "app" else "extension" if "[ExtensionOf]" in metadata else "runtime",
+            component=self._component(ref, image),
+            channels=tuple(self._channel(place, folder, found[place], place == order[0]) for place in order),
+            icons=self._labels.icons(image),
+            metadata=metadata,
+            runtime=runtime,
+            runtime_here=f"runtime/{runtime}" in self._offered[order[0][0]],
+            end_of_life=_end_of_life(image),
+            changed=max(each.image.created for each in found[order[0]]),
+        )
+
+    def _preference(self, place: tuple[str, str]) -> tuple[bool, int, bool, str]:
+        """The main tag first, then the order of the configuration; `stable` before other branches."""
+        tag, branch = place
+        return (tag != self._main_tag, self._tags.get(tag, len(self._tags)), branch != _PREFERRED_BRANCH, branch)
+
+    def _channel(self, place: tuple[str, str], folder: str, found: Iterable[_Found], main: bool) -> Channel:
+        tag, branch = place
+        return Channel(
+            tag=tag,
+            branch=branch,
+            remote=self._remote.called(tag, self._main_tag),
+            images=tuple(self._image(each) for each in found),
+            flatpakref=flatpakref.path(folder, tag, branch, main),
+            main=main,
+        )
+
+    def _image(self, found: _Found) -> Image:
+        metadata = found.image.metadata
+        return Image(
+            ref=found.ref,
+            architecture=found.image.architecture,
+            version=newest_version(self._labels.appdata(found.image)),
+            digest=found.image.digest,
+            repository=found.image.repository,
+            download=_whole(metadata.get("org.flatpak.download-size", "")),
+            installed=_whole(metadata.get("org.flatpak.installed-size", "")),
+            created=found.image.created,
+        )
+
+    def _component(self, ref: Ref, image: catalog.Image) -> Component:
+        components = self._labels.components(image, self._languages)
+        own = [each for each in components if each.id == ref.id]
+        found = (own or list(components) or [Component(ref.id)])[0]
+        return found if found.name.get(DEFAULT) else replace(found, name={**found.name, DEFAULT: ref.id})
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+
+def _end_of_life(image: catalog.Image) -> EndOfLife | None:
+    why, successor = (_commit_text(image, label) for label in (_END_OF_LIFE, _END_OF_LIFE_REBASE))
+    if why is None and successor is None:
+        return None
+    parts = (successor or "").split("/")
+    return EndOfLife(why or "", parts[1] if len(parts) == 4 else "")
+
+
+def _commit_text(image: catalog.Image, label: str) -> str | None:
+    if label not in image.metadata:
+        return None
+    text = flatpak.commit_metadata_text(image.metadata[label]) or ""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())[
+        :_LONGEST_WORDS
+    ]

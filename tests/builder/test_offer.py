@@ -1,0 +1,144 @@
+"""What is offered: channels in their order, versions, what is hidden, what the image says of its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.catalog import Image
+from builder.site.labels import Labels
+from builder.site.pages import offer
+from builder.site.pages.offer import EndOfLife, Item, newest_version, told_apart
+from tests.builder.shop import TWO_TAGS, app, appdata, config, variant
+
+END = "org.flatpak.commit-metadata.ostree.endoflife"
+
+
+def items(folder: Path, *images: Image, text: str = TWO_TAGS) -> dict[str, Item]:
+    """What is offered, by the last part of its id."""
+    of = config(folder, text=text)
+    by_index = {
+        index.name: tuple(image for image in images if not image.tags.isdisjoint(index.tags)) for index in of.indexes
+    }
+    return {item.id.rpartition(".")[2]: item for item in offer.items(of, by_index, Labels(of, ()))}
+
+
+def test_an_item_has_all_its_channels_the_main_one_first(tmp_path: Path) -> None:
+    found = items(
+        tmp_path,
+        app(tags=("testing",), version="3.0"),
+        app(branch="beta", version="2.0"),
+        app(version="1.0"),
+        app(arch="aarch64", version="1.0"),
+    )["Hello"]
+    assert [(each.tag, each.branch, each.version, each.main) for each in found.channels] == [
+        ("latest", "stable", "1.0", True),
+        ("latest", "beta", "2.0", False),
+        ("testing", "stable", "3.0", False),
+    ]
+    assert [each.architecture for each in found.channels[0].images] == ["amd64", "arm64"]
+    assert [each.flatpakref for each in found.channels] == [
+        "refs/org.flatdex.Hello.flatpakref",
+        "refs/latest/beta/org.flatdex.Hello.flatpakref",
+        "refs/testing/stable/org.flatdex.Hello.flatpakref",
+    ]
+    assert [each.remote for each in found.channels] == ["example", "example", "example-testing"]
+
+
+def test_architectures_of_different_versions_have_no_common_one(tmp_path: Path) -> None:
+    (channel,) = items(tmp_path, app(version="1.1"), app(arch="aarch64", version="1.0"))["Hello"].channels
+    assert channel.version == ""
+    assert [image.version for image in channel.images] == ["1.1", "1.0"]
+
+
+def test_kinds(tmp_path: Path) -> None:
+    extension = {"org.flatpak.metadata": "[Runtime]\nname=org.flatdex.Theme\n\n[ExtensionOf]\nref=runtime/x\n"}
+    found = items(
+        tmp_path,
+        app(),
+        app("Platform", kind="runtime"),
+        app("Theme", kind="runtime", labels=extension),
+        *(app(f"Hello.{part}", kind="runtime") for part in ("Locale", "Debug", "Sources")),
+    )
+    assert {name: item.kind for name, item in found.items()} == {
+        "Hello": "app",
+        "Platform": "runtime",
+        "Theme": "extension",
+    }
+
+
+def test_whether_the_runtime_is_here_counts_in_the_same_channel(tmp_path: Path) -> None:
+    runtime = app("Platform", kind="runtime")
+    assert items(tmp_path, app(), runtime)["Hello"].runtime_here
+    assert items(tmp_path, app())["Hello"].runtime_here is False
+    assert items(tmp_path, app(tags=("testing",)), runtime)["Hello"].runtime_here is False
+    assert items(tmp_path, app())["Hello"].runtime == "org.flatdex.Platform/x86_64/stable"
+
+
+def test_without_appdata_an_item_is_called_by_its_id(tmp_path: Path) -> None:
+    found = items(tmp_path, app(text=""), app("Broken", text="<components><oops"), app("Empty", text="<components/>"))
+    assert {item.component.name[""] for item in found.values()} == {
+        "org.flatdex.Hello",
+        "org.flatdex.Broken",
+        "org.flatdex.Empty",
+    }
+
+
+def test_of_several_components_its_own_counts(tmp_path: Path) -> None:
+    other = "<component><id>org.flatdex.Other</id><name>Other</name></component>"
+    own = "<component><id>org.flatdex.Hello.desktop</id><name>Mine</name></component>"
+    found = items(tmp_path, app(text=f"<components>{other}{own}</components>"))
+    assert found["Hello"].component.name[""] == "Mine"
+
+
+def test_icons_are_files_even_where_indexes_hold_them_inside(tmp_path: Path) -> None:
+    of = config(tmp_path, text=TWO_TAGS.replace("tags: [latest],", "tags: [latest], extract_icons: false,"))
+    labels = Labels(of, ())
+    (item,) = offer.items(of, {"stable": (app(),), "beta": ()}, labels)
+    assert [size for size, _ in item.icons] == [64, 128]
+    assert set(labels.files) == {path for _, path in item.icons}
+
+
+def test_an_end_of_life_is_told_in_its_own_words(tmp_path: Path) -> None:
+    labels = {END: variant("no\nmore \u0007"), f"{END}-rebase": variant("app/org.flatdex.New/x86_64/stable")}
+    assert items(tmp_path, app(labels=labels))["Hello"].end_of_life == EndOfLife("no more", "org.flatdex.New")
+    assert items(tmp_path, app(labels={END: "nonsense"}))["Hello"].end_of_life == EndOfLife("", "")
+    assert items(tmp_path, app())["Hello"].end_of_life is None
+
+
+@pytest.mark.parametrize(("label", "size"), [("123", 123), ("", None), ("-1", None), ("1e9", None), ("9" * 40, None)])
+def test_sizes_are_numbers_or_unknown(tmp_path: Path, label: str, size: int | None) -> None:
+    (image,) = items(tmp_path, app(labels={"org.flatpak.download-size": label}))["Hello"].channels[0].images
+    assert image.download == size
+
+
+@pytest.mark.parametrize(
+    ("releases", "version"),
+    [
+        ('<release version="1" date="2025-01-01"/><release version="2" date="2026-01-01"/>', "2"),
+        ('<release version="1" timestamp="1700000000"/><release version="2" date="2022-01-01"/>', "1"),
+        ('<release version="3" type="development" date="2026-02-01"/><release date="2026-01-01" version="2"/>', "2"),
+        ('<release version="3" type="development"/>', "3"),
+        ("<release version='a &amp; b'/>", "a & b"),
+        ('<release version="1"/><release version="2"/>', "1"),
+        ('<release date="2026-01-01"/>', ""),
+        (f'<release version="{"9" * 500}"/>', "9" * 60),
+        ('<release version="1" timestamp="99999999999999999999"/>', "1"),
+        ("", ""),
+    ],
+)
+def test_the_newest_version(releases: str, version: str) -> None:
+    assert newest_version(appdata("x", more=f"<releases>{releases}</releases>", version="")) == version
+
+
+def test_names_and_versions_are_told_of_what_is_offered(tmp_path: Path) -> None:
+    of = config(tmp_path)
+    images = {"stable": (app(), app("Hello.Locale", kind="runtime"))}
+    found = list(offer.offered(offer.items(of, images, Labels(of, ())), images))
+    assert [(each.index, each.name, each.version) for each in found] == [("stable", "Hello", "1.0"), ("stable", "", "")]
+
+
+def test_ids_that_differ_in_case_alone_have_folders_that_differ_in_more() -> None:
+    found = told_apart(["a.b.C", "a.b.c", "a.b.D", "a.b.C", "A.b.c"])
+    assert found == {"a.b.C": "a.b.C", "a.b.c": "a.b.c~", "a.b.D": "a.b.D", "A.b.c": "A.b.c~~"}
