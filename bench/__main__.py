@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import building, publishing
+from bench import building, pages, publishing, searching, serving
 from bench.measure import Row
 
-_PARTS = ("registry", "publishing")
+_PARTS = ("registry", "publishing", "pages", "search", "serving")
 
 
 def main() -> int:
@@ -35,21 +35,29 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     text = "Measures builds, promotions and pushes against their floors."
     parser = argparse.ArgumentParser(prog="make bench", description=text)
-    parser.add_argument("--only", choices=_PARTS, help="one part alone (default: both)")
+    parser.add_argument("--only", choices=_PARTS, help="one part alone (default: all)")
     text = "how many, each with 2 tags x 2 architectures; the middle one is measured in full (default: 100 300 1000)"
     parser.add_argument("--repositories", type=int, nargs=3, default=[100, 300, 1000], help=text)
     parser.add_argument("--runs", type=int, default=3, help="of each pair of builds; medians are shown")
     parser.add_argument("--pairs", type=int, default=5, help="of each pair in publishing; medians are shown")
     text = "icons in the snapshot that is published (default: 10000); targets are for the default"
     parser.add_argument("--icons", type=int, default=10_000, help=text)
+    text = "applications that have pages, and to search in (default: 5000)"
+    parser.add_argument("--applications", type=int, default=5_000, help=text)
     return parser
 
 
 def _rows(folder: Path, args: argparse.Namespace) -> Iterator[Row]:
-    if args.only != "publishing":
+    if args.only in (None, "registry"):
         yield from building.rows(folder, args.repositories, args.runs)
-    if args.only != "registry":
+    if args.only in (None, "publishing"):
         yield from publishing.rows(folder / "publishing", args.icons, args.pairs)
+    if args.only in (None, "pages"):
+        yield from pages.rows(folder / "pages", args.applications)
+    if args.only in (None, "search"):
+        yield from searching.rows(folder / "search", args.applications)
+    if args.only in (None, "serving"):
+        yield from serving.rows(folder / "serving", args.pairs)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ TAGS = ("latest", "testing")
 _CONFIG = """\
 store: ./store
 remote: {name: bench, url: "http://127.0.0.1/"}
+pages: false
 sources:
   main: {registry: "http://127.0.0.1:5000"}
 indexes:
