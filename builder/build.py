@@ -24,6 +24,7 @@ from builder.outcome import Built
 from builder.report import Report
 from builder.screenshots import shots
 from builder.screenshots.mirror import mirrored
+from builder.site.pages import ready
 from builder.site.pages.assets import own_look
 from builder.site.pages.memory import Memory
 from builder.site.pages.views import Pictures
@@ -53,6 +54,7 @@ Reading = RegistryReading | LayoutReading | FailedReading
 
 def build(config: Config, report: Report, how: How = How()) -> Built:
     """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock."""
+    ready.check(config.pages)
     store = Store(config.store)
     previous = store.newest()
     now = int(time.time())
@@ -75,7 +77,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         made = site(config, found, gzip, _checked_icons(trusted), surroundings)
         if previous and not how.allow_shrink:
             _refuse_loss(config, previous, made, marked)
-        told = (*advice(made.images), *pictures.advice)
+        told = (*_advice(config, made), *pictures.advice)
         written = snapshot.write(store, made, config, now, marked, told, how.full)
         built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
         segments.keep()
@@ -83,6 +85,14 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         notes.remember(kept, built, inputs, offline=how.offline, until=pictures.again)
         store.note_built()
         return built
+
+
+def _advice(config: Config, made: Site) -> tuple[Advice, ...]:
+    """On images and pages. That a runtime is missing is well if the configuration says where it is."""
+    found = advice(made.images)
+    if config.remote and config.remote.runtime_repo:
+        found = tuple(each for each in found if each.code != "runtime-missing")
+    return (*found, *ready.advice(config.pages))
 
 
 class _Pictures:

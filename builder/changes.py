@@ -60,7 +60,8 @@ def changes(previous: Snapshot | None, offered: Iterable[Offered], now: int) -> 
     old = _by_place(_listed(previous))
     known = _remembered(previous)
     if known is None:  # a snapshot from before changes were kept
-        known = list(_first({place: images for place, images in new.items() if old.get(place) == images}))
+        same = {place: images for place, images in new.items() if _digests(old.get(place, {})) == _digests(images)}
+        known = list(_first(same))
     return _newest_first([*_between(old, new, time_text(now)), *known])
 
 

@@ -72,7 +72,7 @@ def collisions(document: Document, config: Config) -> Iterator[Problem]:
 
 
 def _look(document: Document, config: Config) -> Iterator[Problem]:
-    """What pages are made with, and is not there."""
+    """What pages can't be made with. Whether files are there is another matter: not all verbs need them."""
     pages = config.pages
     if pages is None:
         return
@@ -80,15 +80,10 @@ def _look(document: Document, config: Config) -> Iterator[Problem]:
         if not is_language(language):
             what = f"{language!r} is no language that is known"
             yield document.problem(("languages", number), what, "Write a code such as en, de or pt-BR.")
-    if pages.templates and not pages.templates.is_dir():
-        what = f"there is no folder {pages.templates}"
-        yield document.problem(("templates",), what, "Make it, or remove the line to use flatdex's own templates.")
     logo = pages.theme.logo
     if logo and logo.suffix.lower() not in LOGOS:
         what = f"{logo.name} is none of {', '.join(LOGOS)}"
         yield document.problem(("theme", "logo"), what, "Name a picture file.")
-    elif logo and not logo.is_file():
-        yield document.problem(("theme", "logo"), f"there is no file {logo}", "Name a picture file.")
 
 
 def is_language(code: str) -> bool:

@@ -15,6 +15,7 @@ from builder.doctor.cli import add_options as add_doctor_options
 from builder.doctor.cli import run_doctor
 from builder.errors import Exit, UsageError
 from builder.report import Report, counted
+from builder.site.pages import ready
 from builder.site.rules import SERVERS
 from builder.site.rules.common import prefix
 from builder.store import CURRENT, Store
@@ -83,6 +84,7 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
     if args.anonymous and not args.online:
         raise UsageError("--anonymous goes with --online", "Say both: `flatdex check --online --anonymous`.")
     config = load()
+    ready.check(config.pages)
     answers = online.answers(config, report, anonymous=args.anonymous) if args.online else ()
     targets = args.targets(config) if args.online and "targets" in args else ()
     code = online.exit_code(answers)

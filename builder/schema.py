@@ -23,6 +23,9 @@ def _pattern(validator: Any, pattern: str, instance: object, schema: Any) -> Ite
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*(?:\.[A-Za-z][A-Za-z0-9-]*|:[0-9]+)(?:[/:?#]|$)")
+"""What a URL without its beginning looks like."""
+
 _Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
@@ -107,16 +110,20 @@ def _fix(value: object, schema: Mapping[str, Any]) -> str:
         return f"Give it a unit: {value}s." if type(value) is int else ""
     if isinstance(value, str) and value.startswith("~"):
         return "Write the whole path, or ~/ for your own home folder."
-    if kind == "string" and isinstance(value, bool | int | float):
-        return f'Put it in quotes: "{text.lower() if isinstance(value, bool) else text}".'
+    if kind == "string" and isinstance(value, bool):
+        return "Put it in quotes: without them YAML takes yes, no, on and off for true and false."
+    if kind == "string" and isinstance(value, int | float):
+        return f'Put it in quotes: "{text}".'
     if kind == "array" and isinstance(value, str | int | float):
         return f'Put it in brackets and quotes: ["{text}"].'
     if kind == "boolean" and isinstance(value, str):
         return "Write true or false, without quotes."
     if "enum" in schema and isinstance(value, str):
         return suggestion(value, [str(item) for item in schema["enum"]])
-    if isinstance(value, str) and "http(s) URL" in str(schema.get("description")) and "://" not in value:
-        return f"Write the whole URL, such as https://{value.lstrip('/')}."
+    if isinstance(value, str) and "http(s) URL" in str(schema.get("description")) and _HOST.match(value):
+        return f"Write the whole URL, such as https://{value}."
+    if isinstance(value, str) and "language" in str(schema.get("description")) and "_" in value:
+        return f"Did you mean `{value.replace('_', '-')}`?"
     return ""
 
 

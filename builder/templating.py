@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gettext
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,8 @@ from jinja2.visitor import NodeTransformer
 
 from builder.errors import FlatdexError
 
-_SHIPPED = Path(str(files("templates")))
+SHIPPED = Path(str(files("templates")))
+"""The folder of the templates that come with the program."""
 
 
 class _Environment(jinja2.Environment):
@@ -55,7 +56,7 @@ class Templates:
         messages: gettext.NullTranslations | None = None,
         filters: Mapping[str, Callable[..., str]] | None = None,
     ) -> None:
-        self._folders = [each for each in (folder, _SHIPPED) if each]
+        self._folders = [each for each in (folder, SHIPPED) if each]
         self._environment = _Environment(
             loader=jinja2.FileSystemLoader([str(each) for each in self._folders]),
             autoescape=jinja2.select_autoescape(["html", "xml"]),
@@ -77,14 +78,38 @@ class Templates:
             return self._environment.get_template(name).render(values)
         except jinja2.TemplateSyntaxError as error:
             raise _broken(error.filename or error.name or name, error.lineno, error.message or "") from error
+        except UnicodeDecodeError as error:
+            raise _broken(*self._not_utf8(name), "it is not UTF-8") from error
         except jinja2.TemplateNotFound as error:
-            raise FlatdexError(f"the template {name} wants another one that is not there: {error.message}") from error
+            file, line = self._place(error)
+            raise _broken(file or name, line, f"there is no template {error.name!r}") from error
         except Exception as error:
             file, line = self._place(error)
             if not file:
                 raise
             what = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
             raise _broken(file, line, what) from error
+
+    def faults(self, name: str) -> Iterator[str]:
+        """What is wrong with the template itself, as `FILE:LINE: WHAT`; what it is given is not known here."""
+        try:
+            self._environment.get_template(name)
+        except jinja2.TemplateSyntaxError as error:
+            yield f"{error.filename or name}:{error.lineno}: {error.message}"
+        except UnicodeDecodeError:
+            yield f"{self._not_utf8(name)[0]}: it is not UTF-8"
+        except OSError as error:
+            yield f"{error.filename}: {error.strerror}"
+
+    def _not_utf8(self, name: str) -> tuple[str, int]:
+        """The first file of these that can't be decoded, and its first such line: the template's own, or another's."""
+        for folder in self._folders:
+            for file in (folder / name, *sorted(folder.glob("*.*"))):
+                lines = file.read_bytes().split(b"\n") if file.is_file() else []
+                for number, line in enumerate(lines, 1):
+                    if line.decode("utf-8", "replace").encode() != line:
+                        return str(file), number
+        return name, 0
 
     def _place(self, error: Exception) -> tuple[str, int]:
         """The line of a template at which it broke; none if it was not a template that broke."""
@@ -94,9 +119,8 @@ class Templates:
 
 
 def _broken(file: str, line: int, what: str) -> FlatdexError:
-    return FlatdexError(
-        f"{file}:{line}: {what}", "Nothing was built. Mend the template, or move it away to use flatdex's own."
-    )
+    fix = "Nothing was built. Mend the template, or move it away to use flatdex's own."
+    return FlatdexError(f"{file}:{line}: {what}" if line else f"{file}: {what}", fix)
 
 
 @cache

@@ -27,6 +27,7 @@ sources:
 indexes:
   defaults: {{architectures: [amd64, arm64]}}
   stable: {{tags: [latest]}}
+languages: [en, de]                 # web pages: the first at /, each other at /LANGUAGE/
 targets:
   web: {{rsync: ./web}}               # a folder here; on a real site a web server: {{rsync: "web1:/srv/flatpaks"}}
 """
@@ -35,7 +36,7 @@ The remote is in {FOLDER}/store, its configuration is {CONFIG}. To look at it:
 
     make serve
 
-then, in another terminal, with the real client:
+and open http://127.0.0.1:{_PORT}/ in a browser; then, in another terminal, with the real client:
 
     flatpak remote-add --user --from demo http://127.0.0.1:{_PORT}/demo.flatpakrepo
     flatpak install --user demo {APPLICATION}

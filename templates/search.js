@@ -67,7 +67,8 @@ class Index {
     words.forEach((word, n) => {
       best.fill(0);
       this.prefix(word);
-      if (UNSPACED.test(word)) this.within(word);
+      if (UNSPACED.test(word)) this.within(word, [60, 25, 8]);
+      else if (word.length >= 4) this.within(word, [11, 7, 4]); // compounds, such as Taschenrechner
       if (forgiving) this.near(word);
       for (let i = 0; i < scores.length; i++) scores[i] = best[i] && (n === 0 || scores[i]) ? scores[i] + best[i] : 0;
     });
@@ -94,10 +95,10 @@ class Index {
     for (; low < this.words.length && this.words[low].startsWith(word); low++) this.take(low, this.words[low] === word ? 1.2 : 1);
   }
 
-  within(word) {
+  within(word, weights) {
     this.texts.forEach((texts, i) => {
       const field = texts.findIndex((text) => text.includes(word));
-      if (field >= 0) this.best[i] = Math.max(this.best[i], [60, 25, 8][field]);
+      if (field >= 0) this.best[i] = Math.max(this.best[i], weights[field]);
     });
   }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from urllib.parse import urlsplit
 
 from builder.appdata import markup
 
@@ -21,9 +22,18 @@ def address(text: str, base: str = "") -> str:
         return ""
     match = _ADDRESS.fullmatch(text)
     if match:
-        return match[1].lower() + match[2]
+        return match[1].lower() + match[2] if _has_host(text) else ""
     joined = f"{base.rstrip('/')}/{text}"
     return joined if base and len(joined) <= _LONGEST and _RELATIVE.fullmatch(text) else ""
+
+
+def _has_host(url: str) -> bool:
+    """Whether a host can be told from the URL: brackets without end, or a port that is none, would fail later."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def day(text: str, timestamp: str = "") -> str:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from builder.appdata.components import DEFAULT
 from builder.catalog import Catalog, Image, Skip, choose
 from builder.changes import Change, Offered
-from builder.config import Config, Variant
+from builder.config import Config, Remote, Variant
 from builder.parallel import threads
-from builder.site import flatpakrepo, index
+from builder.site import flatpakref, flatpakrepo, index
 from builder.site.content import Content, Files, InMemory, Made, OnDisk
 from builder.site.labels import Labels
 from builder.site.pages import offer
@@ -82,12 +83,22 @@ def site(
     files.update(_blobs(config, images))
     if config.remote:
         files.update(flatpakrepo.files(config.remote, config.dispatch.tags, config.dispatch.default_tag))
+        files.update(_install_files(config.remote, config.dispatch.default_tag, items))
     shown = _shown(config, images, items, gzip, surroundings or Surroundings())
     files.update(shown.files)
     files.update(labels.files)
     files.update(_rules(config, files))
     skips.update(labels.skips)
     return Site(files, images, tuple(sorted(skips)), twins, shown.offered, shown.changes, shown.pictures)
+
+
+def _install_files(remote: Remote, main_tag: str, items: Iterable[Item]) -> Iterator[tuple[str, Content]]:
+    """A `.flatpakref` for each channel of each application."""
+    for item in items:
+        for channel in item.channels if item.kind == "app" else ():
+            title = item.component.name.get(DEFAULT, item.id)
+            given = (item.id, channel.branch, title, item.runtime_here)
+            yield channel.flatpakref, flatpakref.render(remote, channel.tag, main_tag, *given)
 
 
 @dataclass(frozen=True)

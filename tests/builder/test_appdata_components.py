@@ -520,3 +520,13 @@ def test_a_megabyte_of_anything_is_read_in_a_moment(inner: str) -> None:
     began = time.process_time()
     assert_harmless(parse(inner))
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[/x.png", "http://ex\u2100mple.com/x.png", "http://a:99999/x.png", "http://a:b/x.png", "http://:80/"],
+)
+def test_a_url_that_no_host_can_be_told_from_is_none(url: str) -> None:
+    inner = f"<url type='homepage'>{url}</url><screenshots><screenshot><image>{url}</image></screenshot></screenshots>"
+    (component,) = components.parse(f"<components><component><id>a</id>{inner}</component></components>", ())
+    assert (component.links, component.screenshots) == ((), ())

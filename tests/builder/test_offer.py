@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -140,5 +141,23 @@ def test_names_and_versions_are_told_of_what_is_offered(tmp_path: Path) -> None:
 
 
 def test_ids_that_differ_in_case_alone_have_folders_that_differ_in_more() -> None:
-    found = told_apart(["a.b.C", "a.b.c", "a.b.D", "a.b.C", "A.b.c"])
-    assert found == {"a.b.C": "a.b.C", "a.b.c": "a.b.c~", "a.b.D": "a.b.D", "A.b.c": "A.b.c~~"}
+    found = told_apart(["a.b.C", "a.b.c", "a.b.D", "a.b.C"])
+    assert (found["a.b.C"], found["a.b.D"]) == ("a.b.C", "a.b.D")
+    assert re.fullmatch("a\\.b\\.c~[0-9a-f]{16}", found["a.b.c"])
+
+
+def test_names_of_files_are_never_too_long() -> None:
+    twins = [f"a.b.{'x' * 251}", f"a.b.{'x' * 250}y"]
+    names = told_apart(twins)
+    assert len(set(names.values())) == 2
+    assert all(len(f"{name}.flatpakref".encode()) <= 255 for name in names.values())
+
+
+def test_branches_that_differ_in_case_alone_have_files_of_their_own(tmp_path: Path) -> None:
+    channels = items(tmp_path, app(branch="beta"), app(branch="Beta"), app())["Hello"].channels
+    assert len({channel.flatpakref.lower() for channel in channels}) == 3
+
+
+@pytest.mark.parametrize("reference", ["&#" + "9" * 5000 + ";", "&#99999999999;", "&#x110000;", "&nonsense;"])
+def test_a_reference_that_is_none_costs_no_more_than_a_version(reference: str) -> None:
+    assert isinstance(newest_version(f'<!-- <release version="{reference}"/> -->'), str)

@@ -89,12 +89,39 @@ def test_translations_are_those_of_the_appdata(tmp_path: Path) -> None:
     assert "Grüßt" in json.dumps(json_of(found, "de/search.json"), ensure_ascii=False)
 
 
-@pytest.mark.parametrize("more", ["pages: false\n"])
-def test_without_pages_there_are_none(tmp_path: Path, more: str) -> None:
-    found = made(config(tmp_path, more), app())
-    assert pages(found) == set()
+def test_without_pages_there_are_only_the_files_to_install_from(tmp_path: Path) -> None:
+    found = made(config(tmp_path, "pages: false\n"), app())
+    assert pages(found) == {"refs/org.flatdex.Hello.flatpakref"}
     assert not any(path.startswith("assets/") for path in found.files)
     assert "example.flatpakrepo" in found.files
+    assert [(each.name, each.version) for each in found.offered] == [("Hello", "1.0")]
+
+
+def test_an_application_is_listed_in_each_of_its_categories_and_once_on_the_front_page(tmp_path: Path) -> None:
+    more = "<categories><category>Office</category><category>Qt</category><category>Utility</category></categories>"
+    found = made(config(tmp_path), app(more=more), app("Other"))
+    link = "apps/org.flatdex.Hello/index.html"
+    for category in ("office", "utilities"):
+        assert any(each.endswith(link) for each in read(found, f"categories/{category}/index.html").links)
+    front = read(found, "index.html").links
+    assert front.count(link) == 2  # what is new, and its category
+    assert "categories/utilities/index.html" not in front
+    assert "../../categories/utilities/index.html" in read(found, link).links
+
+
+def test_where_a_runtime_is_elsewhere_the_page_says_so(tmp_path: Path) -> None:
+    path, other = "apps/org.flatdex.Hello/index.html", "https://other.example/x.flatpakrepo"
+    text = CONFIG.replace('flatpaks/"}', f'flatpaks/", runtime_repo: "{other}"}}')
+    assert "another remote" in words(made(config(tmp_path), app()), path)
+    assert other in read(made(config(tmp_path, text=text), app()), path).links
+    assert "another remote" not in words(made(config(tmp_path), app(), app("Platform", kind="runtime")), path)
+
+
+def test_the_command_of_an_application_needs_no_remote_beforehand(tmp_path: Path) -> None:
+    found = made(config(tmp_path), app(), app("Platform", kind="runtime"))
+    line = "flatpak install --from https://example.org/flatpaks/refs/org.flatdex.Hello.flatpakref"
+    assert line in words(found, "apps/org.flatdex.Hello/index.html")
+    assert "flatpak install example org.flatdex.Platform//stable" in words(found, "runtimes/index.html")
 
 
 def test_an_empty_remote_has_pages_too(tmp_path: Path) -> None:
@@ -227,12 +254,9 @@ def test_a_template_that_breaks_is_told_by_file_and_line(tmp_path: Path) -> None
         made(config(tmp_path, "templates: ./mine\n"), app())
 
 
-def test_what_pages_are_made_with_is_checked_with_the_configuration(tmp_path: Path) -> None:
-    text = CONFIG + "languages: [en, xx]\ntemplates: ./nowhere\ntheme: {logo: ./logo.bmp}\n"
-    found = problems(tmp_path, text)
-    assert [problem.key for problem in found] == ["languages[1]", "templates", "theme.logo"]
-    (problem,) = problems(tmp_path, CONFIG + "theme: {logo: ./logo.svg}\n")
-    assert "there is no file" in problem.what
+def test_what_pages_can_not_be_made_with_is_checked_with_the_configuration(tmp_path: Path) -> None:
+    found = problems(tmp_path, CONFIG + "languages: [en, xx]\ntheme: {logo: ./logo.bmp}\n")
+    assert [problem.key for problem in found] == ["languages[1]", "theme.logo"]
 
 
 def test_a_tag_cannot_be_called_like_a_language(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_nothing_is_one_safe_entry(metadata: str) -> None:
         ("features", "devel", "notable", "Can look into running programs, as developers do"),
         ("features", "multiarch", "safe", "Can run programs that were made for other processors"),
         ("features", "bluetooth", "notable", "Can use Bluetooth"),
-        ("features", "canbus", "notable", "Can use a vehicle's or a machine's network (CAN bus)"),
+        ("features", "canbus", "notable", "Can use the network inside vehicles and machines (CAN bus)"),
         ("features", "per-app-dev-shm", "safe", NOTHING),
-        ("persistent", ".app;.b", "safe", "Keeps some files in a place of its own: .app, .b"),
+        ("persistent", ".app;.b", "safe", "Keeps some of its files in a private folder: .app, .b"),
         ("sockets", "telepathy", "notable", "Has permissions that are not known here: telepathy"),
         ("sockets", "!x11", "safe", NOTHING),
         ("sockets", "x11;!x11", "safe", NOTHING),
@@ -108,24 +108,24 @@ def test_each_permission_has_its_words(key: str, name: str, level: str, title: s
         ("xdg-documents", [("notable", "Can read and change your documents")]),
         ("xdg-download:ro", [("notable", "Can read your downloads")]),
         ("xdg-pictures/", [("notable", "Can read and change your pictures")]),
-        ("xdg-config", [("risky", "Can read and change other applications' settings and data")]),
-        ("~/.config:ro", [("risky", "Can read other applications' settings and data")]),
-        ("~/.var/app", [("risky", "Can read and change other applications' settings and data")]),
+        ("xdg-config", [("risky", "Can read and change settings and data of other applications")]),
+        ("~/.config:ro", [("risky", "Can read settings and data of other applications")]),
+        ("~/.var/app", [("risky", "Can read and change settings and data of other applications")]),
         ("xdg-config/kdeglobals:ro", [("safe", "Can read files in: ~/.config/kdeglobals")]),
         ("xdg-config/a;~/b;/c:create", [("notable", "Can read and change files in: ~/.config/a, ~/b, /c")]),
-        ("xdg-config/autostart", [("risky", "Can have programs started outside of its sandbox")]),
+        ("xdg-config/autostart", [("risky", "Can have programs started outside its sandbox")]),
         ("xdg-config/autostart:ro", [("safe", "Can read files in: ~/.config/autostart")]),
-        ("~/.bashrc", [("risky", "Can have programs started outside of its sandbox")]),
-        ("xdg-data/flatpak/overrides", [("risky", "Can have programs started outside of its sandbox")]),
-        ("/run/docker.sock:ro", [("risky", "Can have programs started outside of its sandbox")]),
+        ("~/.bashrc", [("risky", "Can have programs started outside its sandbox")]),
+        ("xdg-data/flatpak/overrides", [("risky", "Can have programs started outside its sandbox")]),
+        ("/run/docker.sock:ro", [("risky", "Can have programs started outside its sandbox")]),
         (
             "host;/var/run/docker.sock",
             [
-                ("risky", "Can have programs started outside of its sandbox"),
+                ("risky", "Can have programs started outside its sandbox"),
                 ("risky", "Can read and change all your files"),
             ],
         ),
-        ("xdg-run", [("risky", "Can have programs started outside of its sandbox")]),
+        ("xdg-run", [("risky", "Can have programs started outside its sandbox")]),
         ("~/.ssh:ro", [("risky", "Can read your keys and passwords in ~/.ssh")]),
         ("xdg-run/gvfs", [("notable", "Can read and change files on servers that you are connected to")]),
         ("xdg-run/pipewire-0", [("notable", "Can use sound and video devices without asking")]),
@@ -149,7 +149,7 @@ def bus(kind: str, *policies: str) -> list[tuple[str, str]]:
     return said(permissions(f"{APPLICATION}[{kind} Bus Policy]\n" + "\n".join(policies)))
 
 
-ESCAPE = ("risky", "Can start any program outside of its sandbox")
+ESCAPE = ("risky", "Can start any program outside its sandbox")
 PASSWORDS = ("risky", "Can read and change all your saved passwords")
 
 

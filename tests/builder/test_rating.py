@@ -17,7 +17,7 @@ from tests.real import appstream
         ((), 0, ()),
         ((("violence-cartoon", "mild"),), 3, ("Mild violence",)),
         ((("violence-cartoon", "intense"), ("violence-fantasy", "mild")), 6, ("Strong violence",)),
-        ((("social-info", "mild"),), 0, ("Looks for updates",)),
+        ((("social-info", "mild"),), 0, ("Checks for updates",)),
         (
             (("money-gambling", "intense"), ("money-purchasing", "mild")),
             18,

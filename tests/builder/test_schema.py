@@ -14,6 +14,7 @@ URL = "the http(s) URL at which users reach the document root"
 LIFETIME = "a lifetime: a whole number and s, m, h, d, w or y, such as 0s, 30m or 1y"
 QUOTE = 'It holds a typographic quote, probably pasted from a web page: use " instead, or none.'
 TAG = "a tag: up to 128 letters, digits, `.`, `_` and `-`"
+QUOTES = "Put it in quotes: without them YAML takes yes, no, on and off for true and false."
 NAME = "a name of letters, digits, `-` and `_`"
 PUBLIC = "an http(s) URL, or a path relative to the index such as / or ../"
 
@@ -58,7 +59,7 @@ CHANGED = [
     ),
     (
         ("title: Example", "title: yes"),
-        (2, "remote.title", "expected one line of text, but got true", 'Put it in quotes: "true".'),
+        (2, "remote.title", "expected one line of text, but got true", QUOTES),
     ),
     (("title: Example", "title:"), (2, "remote.title", "expected one line of text, but got null", "")),
     (
@@ -231,6 +232,8 @@ CHANGED = [
         for key, value in {"public": '"../"', "repositories": '["*"]', "exclude": '["*"]'}.items()
     ),
 ]
+
+
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGED, ids=[f"{each[1][1]}: {each[0][1]}"[:60] for each in CHANGED])

@@ -129,8 +129,8 @@ class Copy:
 
         def renamed(index: Index) -> None:
             for image in images(index):
-                if image["Digest"] == old.name:
-                    image["Digest"] = digest
+                if image["Checksum"] == old.name:
+                    image["Checksum"] = digest
 
         self.edit_indexes(renamed)
         old.unlink()

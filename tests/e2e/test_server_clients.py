@@ -148,3 +148,41 @@ def test_an_update_comes_from_a_host_without_rules(plain: Remote, tmp_path: Path
         kept.unlink()
     plain.client.run("update", "--noninteractive")
     assert (APP, "1.1.99") in installed(plain.client)
+
+
+def _fetched(url: str, folder: Path) -> str:
+    """A file as a browser hands it to the client."""
+    file = folder / url.rpartition("/")[2]
+    file.write_bytes(get(url).body)
+    return str(file)
+
+
+def test_the_install_button_is_enough_for_a_client_that_knows_nothing(remote: Remote, tmp_path: Path) -> None:
+    remote.publish(tmp_path, "1.0")
+    client = remote.client
+    client.run("install", "--noninteractive", "--from", _fetched(f"{remote.url}refs/{APP}.flatpakref", tmp_path))
+    assert installed(client) == {(APP, "1.0"), (RUNTIME, "")}
+    assert says(client, "hello 1.0")
+    (added,) = client.run("remotes", "--columns=name,url").stdout.splitlines()
+    assert added.split() == ["example", f"oci+{remote.url}"]
+
+
+def test_the_install_button_takes_a_remote_that_is_there(remote: Remote, tmp_path: Path) -> None:
+    remote.publish(tmp_path, "1.0")
+    client = remote.client
+    client.from_file(f"{remote.url}example-testing.flatpakrepo", "mine")
+    button = f"{remote.url}refs/testing/stable/{APP}.flatpakref"
+    client.run("install", "--noninteractive", "--from", _fetched(button, tmp_path))
+    assert (APP, "1.0.99") in installed(client)
+    assert [line.split()[0] for line in client.run("remotes", "--columns=name").stdout.splitlines()] == ["mine"]
+
+
+def test_install_buttons_work_on_a_host_without_rules(plain: Remote, tmp_path: Path) -> None:
+    plain.publish(tmp_path, "1.0")
+    client = plain.client
+    button = f"{plain.url}refs/testing/stable/{APP}.flatpakref"
+    client.run("install", "--noninteractive", "--from", _fetched(button, tmp_path))
+    assert (APP, "1.0.99") in installed(client)
+    client.from_file(f"{plain.url}example.flatpakrepo", "example")
+    client.run("install", "--noninteractive", "--reinstall", "example", APP)
+    assert (APP, "1.0") in installed(client)

@@ -10,7 +10,7 @@ from builder.site.pages.messages import N_
 
 _ESCAPE = Permission(
     Level.RISKY,
-    N_("Can start any program outside of its sandbox"),
+    N_("Can start any program outside its sandbox"),
     N_("Such a program can do whatever you can do: all your files, all your devices, the network."),
 )
 _PASSWORDS = Permission(Level.RISKY, N_("Can read and change all your saved passwords"))
@@ -20,10 +20,10 @@ _SETTINGS = Permission(
     N_("A setting can also be a program that is started."),
 )
 _PERMISSIONS = Permission(Level.RISKY, N_("Can give itself permissions that you would be asked for"))
-_DESKTOP = Permission(Level.RISKY, N_("Can control your desktop"), N_("How far this goes depends on the desktop."))
+_DESKTOP = Permission(Level.RISKY, N_("Can control your desktop"), N_("How much it can do depends on the desktop."))
 _AWAKE = Permission(Level.SAFE, N_("Can keep the screen from being locked"))
 _ACCOUNTS = Permission(Level.NOTABLE, N_("Can use your online accounts, and read your mail, contacts and calendars"))
-_SEARCH = Permission(Level.NOTABLE, N_("Can search your files' names and contents"))
+_SEARCH = Permission(Level.NOTABLE, N_("Can search the names and contents of your files"))
 _BLUETOOTH = Permission(Level.NOTABLE, N_("Can use Bluetooth"))
 _SERVERS = Permission(Level.NOTABLE, N_("Can read and change files on servers that you are connected to"))
 _NETWORKS = Permission(Level.NOTABLE, N_("Can see and change the settings of your network"))
@@ -65,13 +65,13 @@ _SESSION: Mapping[str, Permission | None] = {
     "org.ayatana.indicator.application": None,
     "com.canonical.AppMenu.Registrar": None,
     "com.canonical.Unity": None,
-    "org.mpris.MediaPlayer2": Permission(Level.SAFE, N_("Can be controlled, or control others, as a player of media")),
+    "org.mpris.MediaPlayer2": Permission(Level.SAFE, N_("Can control media players, or be controlled as one")),
 }
 _SYSTEM: Mapping[str, Permission | None] = {
     "org.freedesktop.systemd1": Permission(Level.RISKY, N_("Can start and stop services of the system")),
     "org.freedesktop.PackageKit": Permission(Level.RISKY, N_("Can install and remove software")),
     "org.freedesktop.Flatpak.SystemHelper": Permission(Level.RISKY, N_("Can install and remove software")),
-    "org.freedesktop.PolicyKit1": Permission(Level.NOTABLE, N_("Can ask for an administrator's rights")),
+    "org.freedesktop.PolicyKit1": Permission(Level.NOTABLE, N_("Can ask for administrator rights")),
     "org.freedesktop.login1": Permission(
         Level.NOTABLE, N_("Can put the computer to sleep, restart it or switch it off")
     ),
@@ -79,8 +79,8 @@ _SYSTEM: Mapping[str, Permission | None] = {
     "org.freedesktop.NetworkManager": _NETWORKS,
     "org.freedesktop.resolve1": _NETWORKS,
     "org.bluez": _BLUETOOTH,
-    "org.freedesktop.GeoClue2": Permission(Level.NOTABLE, N_("Can ask where you are")),
-    "org.freedesktop.Avahi": Permission(Level.SAFE, N_("Can look for devices in your network")),
+    "org.freedesktop.GeoClue2": Permission(Level.NOTABLE, N_("Can ask for your location")),
+    "org.freedesktop.Avahi": Permission(Level.SAFE, N_("Can look for devices on your network")),
     "org.freedesktop.UPower": None,
     "org.freedesktop.timedate1": None,
     "org.freedesktop.hostname1": None,

@@ -32,7 +32,9 @@ CATEGORIES = (
 )
 
 
-def category_of(names: tuple[str, ...]) -> Category:
-    """The one that an application is listed under: the first of its own that is a main one."""
-    by_member = {member: category for category in CATEGORIES for member in category.members}
-    return next((by_member[name] for name in names if name in by_member), OTHER)
+_BY_MEMBER = {member: category for category in CATEGORIES for member in category.members}
+
+
+def categories_of(names: tuple[str, ...]) -> tuple[Category, ...]:
+    """Those that an application is listed under, in its own order; at least one."""
+    return tuple(dict.fromkeys(_BY_MEMBER[name] for name in names if name in _BY_MEMBER)) or (OTHER,)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from babel import Locale
 from babel.dates import format_date
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import format_decimal
@@ -19,7 +20,8 @@ from babel.units import format_unit
 
 from builder.errors import FlatdexError
 
-_LOCALE = "locale"
+LOCALE = "locale"
+"""The folder of gettext catalogs, within that of the templates."""
 _UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3), ("digital-byte", 1))
 
 
@@ -48,12 +50,13 @@ class Language:
     def messages(self) -> gettext.NullTranslations:
         """The words of the pages; what is not translated stays English."""
         found = gettext.NullTranslations()
-        for file in _catalogs(self.code, self._folder):
+        for file in catalogs(self.code, self._folder):
             try:
                 with file.open("rb") as opened:
                     catalog = read_po(opened, abort_invalid=True)
             except (PoFileError, ValueError, OSError) as error:
                 raise FlatdexError(f"{file}: {error}", "It has to be a gettext catalog (.po).") from error
+            _check(file, catalog)
             compiled = io.BytesIO()
             write_mo(compiled, catalog)
             compiled.seek(0)
@@ -81,6 +84,13 @@ class Language:
         return format_date(day, "long", locale=self._locale) if day else ""
 
 
+def _check(file: Path, catalog: Catalog) -> None:
+    """Raises FlatdexError for a translation that has other placeholders than its message."""
+    for message, errors in catalog.check():
+        what = f"{file}:{message.lineno or 0}: {message.id!r:.80}: {errors[0]}"
+        raise FlatdexError(what, "A translation has the placeholders of its message, such as %(name)s.")
+
+
 def day_of(text: str) -> date | None:
     """The day, in UTC, of a time as RFC 3339 or `YYYY-MM-DD`; None if it is none."""
     try:
@@ -90,9 +100,9 @@ def day_of(text: str) -> date | None:
         return None
 
 
-def _catalogs(code: str, folder: Path | None) -> Iterable[Path]:
+def catalogs(code: str, folder: Path | None) -> Iterable[Path]:
     """The catalogs for a language, the most particular last: pt, pt-BR, then the site's own."""
-    own = folder / _LOCALE if folder else None
-    shipped = Path(str(files("templates"))) / _LOCALE
+    own = folder / LOCALE if folder else None
+    shipped = Path(str(files("templates"))) / LOCALE
     names = [code.split("-")[0], code] if "-" in code else [code]
     return [file for place in (shipped, own) if place for name in names if (file := place / f"{name}.po").is_file()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections import defaultdict
@@ -13,7 +14,7 @@ from functools import cached_property
 from builder import advice, catalog, flatpak
 from builder.appdata.components import DEFAULT, Component
 from builder.changes import Offered
-from builder.config import Config, Pages, Remote
+from builder.config import Config, Remote
 from builder.flatpak import Ref
 from builder.site import flatpakref
 from builder.site.labels import Labels
@@ -24,6 +25,8 @@ _RELEASE = re.compile(r"<release\b([^>]*)>")
 _ATTRIBUTE = re.compile(r"""\b(version|date|timestamp|type)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _LONGEST_VERSION = 60
 _LONGEST_WORDS = 300
+_LONGEST_NAME = 200
+_LONGEST_ATTRIBUTE = 200
 _END_OF_LIFE = "org.flatpak.commit-metadata.ostree.endoflife"
 _END_OF_LIFE_REBASE = "org.flatpak.commit-metadata.ostree.endoflife-rebase"
 
@@ -104,7 +107,7 @@ class Item:
 
 def items(config: Config, images: Mapping[str, Iterable[catalog.Image]], labels: Labels) -> tuple[Item, ...]:
     """All that has a page of its own or a line on one, by kind and id; `images` are those of each index."""
-    if config.remote is None or config.pages is None:
+    if config.remote is None:
         return ()
     found: dict[tuple[str, str], dict[tuple[str, str], list[_Found]]] = defaultdict(lambda: defaultdict(list))
     offered: dict[str, set[str]] = defaultdict(set)
@@ -115,23 +118,26 @@ def items(config: Config, images: Mapping[str, Iterable[catalog.Image]], labels:
                 offered[tag].add(image.ref)
                 if not flatpak.is_part(ref.id):
                     found[ref.kind, ref.id][tag, ref.branch].append(_Found(ref, image))
-    make = _Maker(config, config.remote, config.pages, labels, offered)
     folders = told_apart(identifier for _, identifier in sorted(found))
+    branches = told_apart(sorted({branch for places in found.values() for _, branch in places}))
+    make = _Maker(config, config.remote, labels, offered, branches)
     return tuple(make.item(folders[key[1]], found[key]) for key in sorted(found))
 
 
 def told_apart(identifiers: Iterable[str]) -> dict[str, str]:
-    """The name of each one's folder: the id itself, unless another one differs from it in case alone.
+    """The name of each one's folder: the id itself, unless it is very long, or another one differs in case alone.
 
-    Not all file systems, and so not all targets, tell these apart.
+    Not all file systems, and so not all targets, tell these apart, and a name can have 255 bytes, `.flatpakref` too.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
     for identifier in identifiers:
+        if identifier in found:
+            continue
         name = identifier
-        while identifier not in found and name.lower() in taken:
-            name += "~"
-        found.setdefault(identifier, name)
+        if len(name) > _LONGEST_NAME or name.lower() in taken:
+            name = f"{identifier[:_LONGEST_NAME]}~{hashlib.sha256(identifier.encode()).hexdigest()[:16]}"
+        found[identifier] = name
         taken.add(name.lower())
     return found
 
@@ -171,11 +177,19 @@ def newest_version(text: str) -> str:
     best: tuple[bool, str] | None = None
     version = ""
     for release in _RELEASE.finditer(text):
-        given = {name: html.unescape(double or single) for name, double, single in _ATTRIBUTE.findall(release[1])}
+        given = {name: _unescaped(double or single) for name, double, single in _ATTRIBUTE.findall(release[1])}
         rank = (given.get("type") != "development", _day(given))
         if given.get("version") and (best is None or rank > best):
             best, version = rank, given["version"]
     return "".join(character for character in version if character.isprintable())[:_LONGEST_VERSION]
+
+
+def _unescaped(value: str) -> str:
+    """An attribute's value. What stands in a comment may hold references that no parser would take."""
+    try:
+        return html.unescape(value[:_LONGEST_ATTRIBUTE])
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _day(release: Mapping[str, str]) -> str:
@@ -190,12 +204,18 @@ class _Maker:
     """Puts items together."""
 
     def __init__(
-        self, config: Config, remote: Remote, pages: Pages, labels: Labels, offered: Mapping[str, set[str]]
+        self,
+        config: Config,
+        remote: Remote,
+        labels: Labels,
+        offered: Mapping[str, set[str]],
+        branches: Mapping[str, str],
     ) -> None:
+        self._branches = branches
         self._remote = remote
         self._main_tag = config.dispatch.default_tag
         self._tags = {tag: place for place, tag in enumerate(config.dispatch.tags)}
-        self._languages = pages.languages
+        self._languages = config.pages.languages if config.pages else ()
         self._labels = labels
         self._offered = offered
 
@@ -234,7 +254,7 @@ class _Maker:
             branch=branch,
             remote=self._remote.called(tag, self._main_tag),
             images=tuple(self._image(each) for each in found),
-            flatpakref=flatpakref.path(folder, tag, branch, main),
+            flatpakref=flatpakref.path(folder, tag, self._branches[branch], main),
             main=main,
         )
 

@@ -39,7 +39,7 @@ _X11 = Permission(
 _FALLBACK_X11 = Permission(
     Level.NOTABLE,
     N_("Can see and control other windows if your desktop uses X11"),
-    N_("With Wayland, which most desktops use today, it can't."),
+    N_("With Wayland, which most desktops use today, it can’t."),
 )
 _SOCKETS = {
     "x11": _X11,
@@ -55,13 +55,13 @@ _SOCKETS = {
         N_("It can talk to all your applications, and start programs that do whatever you can do."),
     ),
     "system-bus": Permission(
-        Level.RISKY, N_("Can talk to all services of the system"), N_("What these do for you they do for it, too.")
+        Level.RISKY, N_("Can talk to all services of the system"), N_("Whatever they do for you, they will do for it.")
     ),
     "ssh-auth": Permission(
-        Level.RISKY, N_("Can use your SSH keys"), N_("It can log in wherever you can, but doesn't see the keys.")
+        Level.RISKY, N_("Can use your SSH keys"), N_("It can log in wherever you can, but doesn’t see the keys.")
     ),
     "gpg-agent": Permission(
-        Level.RISKY, N_("Can use your GPG keys"), N_("It can sign and decrypt in your name, but doesn't see the keys.")
+        Level.RISKY, N_("Can use your GPG keys"), N_("It can sign and decrypt in your name, but doesn’t see the keys.")
     ),
     "pcsc": Permission(Level.NOTABLE, N_("Can use smart cards")),
     "cups": Permission(Level.SAFE, N_("Can print")),
@@ -70,7 +70,7 @@ _DEVICES = {
     "all": Permission(
         Level.NOTABLE,
         N_("Can use all devices"),
-        N_("Such as cameras, game controllers, and whatever else is plugged in, without asking."),
+        N_("Cameras, game controllers and anything else that is plugged in, without asking."),
     ),
     "dri": Permission(Level.SAFE, N_("Can use the graphics card")),
     "input": Permission(Level.NOTABLE, N_("Can use game controllers and other input devices")),
@@ -82,11 +82,11 @@ _FEATURES = {
     "devel": Permission(
         Level.NOTABLE,
         N_("Can look into running programs, as developers do"),
-        N_("Only into its own, but it may ask more of the system than other applications."),
+        N_("Only its own, but it may use system calls that other applications may not."),
     ),
     "multiarch": Permission(Level.SAFE, N_("Can run programs that were made for other processors")),
     "bluetooth": Permission(Level.NOTABLE, N_("Can use Bluetooth")),
-    "canbus": Permission(Level.NOTABLE, N_("Can use a vehicle's or a machine's network (CAN bus)")),
+    "canbus": Permission(Level.NOTABLE, N_("Can use the network inside vehicles and machines (CAN bus)")),
     "per-app-dev-shm": None,
 }
 _TABLES: Mapping[str, Mapping[str, Permission | None]] = {
@@ -176,6 +176,6 @@ def _persistent(names: list[str]) -> Iterator[Permission]:
     if names:
         yield Permission(
             Level.SAFE,
-            N_("Keeps some files in a place of its own: %(places)s"),
+            N_("Keeps some of its files in a private folder: %(places)s"),
             values=(("places", listed(names)),),
         )

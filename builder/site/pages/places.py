@@ -11,7 +11,7 @@ _HOST = frozenset({"host", "host-root", "/"})
 _HOME = frozenset({"home", "~", "/home"})
 _SYSTEM = frozenset({"host-os", "host-etc"})
 _FOLDERS = {
-    "xdg-desktop": (N_("Can read your desktop's files"), N_("Can read and change your desktop's files")),
+    "xdg-desktop": (N_("Can read the files on your desktop"), N_("Can read and change the files on your desktop")),
     "xdg-documents": (N_("Can read your documents"), N_("Can read and change your documents")),
     "xdg-download": (N_("Can read your downloads"), N_("Can read and change your downloads")),
     "xdg-music": (N_("Can read your music"), N_("Can read and change your music")),
@@ -40,7 +40,7 @@ _PIPEWIRE = "xdg-run/pipewire-0"
 
 _ESCAPE = Permission(
     Level.RISKY,
-    N_("Can have programs started outside of its sandbox"),
+    N_("Can have programs started outside its sandbox"),
     N_("It can change files which decide what is started when you log in, or talk to a service that starts programs."),
 )
 
@@ -89,19 +89,19 @@ def _everything(places: Mapping[str, bool]) -> Iterator[Permission]:
         yield Permission(
             Level.RISKY,
             N_("Can read and change all your files"),
-            N_("Also those that decide which programs are started when you log in."),
+            N_("Including those that decide which programs are started when you log in."),
         )
     elif "host" in places and not places.get("home"):
-        yield Permission(Level.RISKY, N_("Can read all your files"), N_("Passwords and keys that lie there, too."))
+        yield Permission(Level.RISKY, N_("Can read all your files"), N_("Including passwords and keys kept there."))
     if places.get("home") and not places.get("host"):
         yield Permission(
             Level.RISKY,
             N_("Can read and change all files in your home folder"),
-            N_("Also those that decide which programs are started when you log in."),
+            N_("Including those that decide which programs are started when you log in."),
         )
     elif "home" in places and "host" not in places:
         yield Permission(
-            Level.RISKY, N_("Can read all files in your home folder"), N_("Passwords and keys that lie there, too.")
+            Level.RISKY, N_("Can read all files in your home folder"), N_("Including passwords and keys kept there.")
         )
 
 
@@ -122,7 +122,7 @@ def _known(place: str, change: bool) -> list[Permission] | None:
     if place in _FOLDERS:
         return [Permission(Level.NOTABLE, _FOLDERS[place][change])]
     if place in _DATA or _below(place, ("~/.var",)):
-        title = N_("Can read and change other applications' settings and data") if change else _READ_SETTINGS
+        title = N_("Can read and change settings and data of other applications") if change else _READ_SETTINGS
         return [Permission(Level.RISKY, title)]
     if place == "xdg-run" or place.endswith(_POWERFUL) or (change and _below(place, _STARTED)):
         return [_ESCAPE]
@@ -139,7 +139,7 @@ def _known(place: str, change: bool) -> list[Permission] | None:
     return None
 
 
-_READ_SETTINGS = N_("Can read other applications' settings and data")
+_READ_SETTINGS = N_("Can read settings and data of other applications")
 _DRIVE_FILES = (
     N_("Can read files on USB sticks and other drives"),
     N_("Can read and change files on USB sticks and other drives"),

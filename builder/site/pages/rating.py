@@ -51,14 +51,14 @@ _GROUPS: tuple[tuple[str, tuple[str, str, str]], ...] = (
     ),
     ("language-", (N_("Mild bad language"), N_("Bad language"), N_("Strong bad language"))),
     ("money-gambling", (*(N_("Gambling without money"),) * 2, N_("Gambling for real money"))),
-    ("money-purchasing", (N_("Asks for donations"), *(N_("Things to buy with real money"),) * 2)),
+    ("money-purchasing", (N_("Asks for donations"), *(N_("In-app purchases"),) * 2)),
     ("money-advertising", (N_("Advertising"),) * 3),
     (
         "social-chat",
-        (N_("Playing with others, without chat"), N_("Chat with others, watched over"), N_("Chat with others")),
+        (N_("Playing with others, without chat"), N_("Moderated chat with others"), N_("Chat with others")),
     ),
-    ("social-audio", (*(N_("Talking with others, watched over"),) * 2, N_("Talking with others"))),
-    ("social-info", (N_("Looks for updates"), N_("Sends data about its use"), N_("Sends data about you"))),
+    ("social-audio", (*(N_("Moderated voice chat with others"),) * 2, N_("Voice chat with others"))),
+    ("social-info", (N_("Checks for updates"), N_("Sends usage data"), N_("Sends data about you"))),
     ("social-location", (N_("Can tell others where you are"),) * 3),
     ("social-contacts", (N_("Can share your contacts"),) * 3),
 )

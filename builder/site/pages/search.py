@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """What can be found of an application; `keywords` are separated by spaces, `icon` is a path from the site's top."""
+    """What can be found of an application.
+
+    `id` is the name of its folder, `keywords` are separated by spaces, `icon` is a path from the site's top.
+    """
 
     id: str
     name: str

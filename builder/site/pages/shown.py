@@ -106,11 +106,15 @@ class ShownRating:
 
 @dataclass(frozen=True)
 class ShownRuntime:
-    """The runtime of an application; `href` is empty where it is not offered here."""
+    """The runtime of an application.
+
+    `href` is empty where it is not offered here; `elsewhere` is then the URL of another remote's file, if one is known.
+    """
 
     name: str
     ref: str
     href: str
+    elsewhere: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from builder.config import Config, Remote, Screenshots
 from builder.screenshots.shots import Shot
 from builder.site import flatpakrepo
 from builder.site.pages import permissions, rating
-from builder.site.pages.categories import CATEGORIES, Category, category_of
+from builder.site.pages.categories import CATEGORIES, Category, categories_of
 from builder.site.pages.languages import Language, day_of
 from builder.site.pages.offer import Channel, Item
 from builder.site.pages.shown import (
@@ -62,6 +62,7 @@ class Views:
     ) -> None:
         self._config = config
         self._remote = remote
+        self._base = f"{remote.url.rstrip('/')}/"
         self._screenshots = screenshots
         self._language = language
         self._pictures = pictures
@@ -133,7 +134,8 @@ class Views:
         """The categories that have applications, with these."""
         found: dict[Category, list[Item]] = {}
         for item in self.applications:
-            found.setdefault(category_of(item.component.categories), []).append(item)
+            for category in categories_of(item.component.categories):
+                found.setdefault(category, []).append(item)
         return tuple(
             (self._category(category, len(found[category])), tuple(found[category]))
             for category in CATEGORIES
@@ -143,9 +145,9 @@ class Views:
     def _category(self, category: Category, total: int) -> ShownCategory:
         return ShownCategory(category.id, self.say(category.name), f"categories/{category.id}/index.html", total)
 
-    def category_name(self, item: Item) -> str:
-        """The name of the category that an application is listed under."""
-        return self.say(category_of(item.component.categories).name)
+    def category_names(self, item: Item) -> str:
+        """The names of the categories that an application is listed under."""
+        return " ".join(self.say(category.name) for category in categories_of(item.component.categories))
 
     def new(self) -> tuple[Card, ...]:
         """The applications whose images were made last."""
@@ -153,11 +155,19 @@ class Views:
         return tuple(map(self.card, sorted(dated, key=lambda item: (item.changed, item.id), reverse=True)[:NEW]))
 
     def groups(self, room: int) -> tuple[Group, ...]:
-        """All categories, each with its share of the `room` for applications; small ones leave theirs to others."""
-        shares = shared([len(items) for _, items in self.categories], room)
+        """All categories, each with its share of the `room` for applications; small ones leave theirs to others.
+
+        Each application is there once: in the first of its categories.
+        """
+        own = [
+            [item for item in items if categories_of(item.component.categories)[0].id == category.id]
+            for category, items in self.categories
+        ]
+        shares = shared([len(items) for items in own], room)
         return tuple(
-            Group(category, tuple(map(self.card, items[:share])), len(items))
-            for (category, items), share in zip(self.categories, shares, strict=True)
+            Group(category, tuple(map(self.card, items[:share])), len(everything))
+            for (category, everything), items, share in zip(self.categories, own, shares, strict=True)
+            if share
         )
 
     def row(self, item: Item) -> Row:
@@ -180,7 +190,7 @@ class Views:
 
     def _remote_channel(self, tag: str, main: str) -> RemoteChannel:
         file = flatpakrepo.path(self._remote, tag, main)
-        url = f"{self._remote.url.rstrip('/')}/{file}"
+        url = f"{self._base}{file}"
         name = self._remote.called(tag, main)
         return RemoteChannel(tag, file, f"flatpak remote-add --if-not-exists {name} {url}")
 
@@ -191,8 +201,10 @@ class Views:
         return tuple(self._channel(item, channel) for channel in item.channels)
 
     def _channel(self, item: Item, channel: Channel) -> ShownChannel:
-        command = f"flatpak install {channel.remote} {item.id}//{channel.branch}"
         file = channel.flatpakref if item.kind == "app" else ""
+        # The file's URL is enough for a client that doesn't have the remote yet.
+        what = f"--from {self._base}{file}" if file else f"{channel.remote} {item.id}//{channel.branch}"
+        command = f"flatpak install {what}"
         return ShownChannel(channel.tag, channel.branch, channel.main, file, command, channel.version, channel.images)
 
     def application(self, item: Item) -> dict[str, object]:
@@ -205,7 +217,7 @@ class Views:
             "developer": self.said(component.developer),
             "description": self.marked(component.description),
             "icon": icon_of(item),
-            "category": self._category(category_of(component.categories), 0),
+            "categories": tuple(self._category(each, 0) for each in categories_of(component.categories)),
             "shots": tuple(self._shots(item)),
             "releases": tuple(self._releases(item)),
             "license": component.license,
@@ -261,8 +273,8 @@ class Views:
         here = self.by_id.get((False, name))
         branch = item.runtime.rpartition("/")[2]
         if here and item.runtime_here:
-            return ShownRuntime(f"{self.name(here)} {branch}", item.runtime, self.href(here))
-        return ShownRuntime(f"{name} {branch}", item.runtime, "")
+            return ShownRuntime(f"{self.name(here)} {branch}", item.runtime, self.href(here), "")
+        return ShownRuntime(f"{name} {branch}", item.runtime, "", self._remote.runtime_repo)
 
     def end_of_life(self, item: Item) -> ShownEndOfLife | None:
         """Its end of life, with a link to what to use instead, if that is here."""

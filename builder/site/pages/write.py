@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 from builder.appdata.components import DEFAULT
 from builder.changes import Change
 from builder.config import Config, Pages, Remote
-from builder.site import flatpakref, flatpakrepo
+from builder.site import flatpakrepo
 from builder.site.content import Content, InMemory
 from builder.site.pages import search
 from builder.site.pages.assets import assets_of
@@ -63,7 +63,6 @@ def pages(
     languages = [Language(code, config.pages.templates) for code in config.pages.languages]
     assets = dict(assets_of(config.pages))
     yield from assets.values()
-    yield from _install_files(config, config.remote, items)
     for shot in pictures.values():
         yield from ((picture.path, picture.content) for picture in (shot.full, shot.small))
     paths = {name: path for name, (path, _) in assets.items()}
@@ -72,15 +71,6 @@ def pages(
         yield from writer.pages(
             Views(config, config.remote, config.pages.screenshots, items, language, pictures), changes
         )
-
-
-def _install_files(config: Config, remote: Remote, items: Iterable[Item]) -> Iterator[tuple[str, Content]]:
-    """A `.flatpakref` for each channel of each application."""
-    for item in items:
-        for channel in item.channels if item.kind == "app" else ():
-            title = item.component.name.get(DEFAULT, item.id)
-            given = (item.id, channel.branch, title, item.runtime_here)
-            yield channel.flatpakref, flatpakref.render(remote, channel.tag, config.dispatch.default_tag, *given)
 
 
 class _Writer:
@@ -225,11 +215,11 @@ def entries(views: Views) -> Iterator[search.Entry]:
         # Many know an application by its untranslated name.
         known_as = component.name.get(DEFAULT, "") if card.name.text != component.name.get(DEFAULT) else ""
         yield search.Entry(
-            id=item.id,
+            id=item.folder,
             name=card.name.text,
             summary=card.summary.text,
             developer=views.said(component.developer).text,
             keywords=f"{views.said(component.keywords).text} {known_as}".strip(),
-            category=views.category_name(item),
+            category=views.category_names(item),
             icon=card.icon,
         )
