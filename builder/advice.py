@@ -28,7 +28,8 @@ def advice(images: Mapping[str, tuple[Image, ...]]) -> tuple[Advice, ...]:
     """On the images of all indexes."""
     all_images = {(image.repository, image.digest): image for chosen in images.values() for image in chosen}
     found = [each for image in all_images.values() for each in _on_image(image)]
-    return tuple(sorted({*found, *_missing_runtimes(all_images.values())}))
+    missing = _missing_runtimes(all_images.values())
+    return tuple(sorted({*found, *missing, *_runtimes_in_other_indexes(images)}))
 
 
 def _on_image(image: Image) -> Iterator[Advice]:
@@ -52,6 +53,24 @@ def _missing_runtimes(images: Iterable[Image]) -> Iterator[Advice]:
     for runtime, refs in wanted.items():
         what = f"no index offers it, which is wanted here by {counted(len(refs), 'application')}, such as {min(refs)}"
         yield Advice("runtime-missing", runtime, what)
+
+
+def _runtimes_in_other_indexes(images: Mapping[str, tuple[Image, ...]]) -> Iterator[Advice]:
+    """An index is a remote of its own for who adds it: what it lacks is not found in another one."""
+    for name, chosen in images.items():
+        own = {image.ref for image in chosen}
+        others = {image.ref: other for other, there in images.items() if other != name for image in there}
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for image in chosen:
+            runtime = f"runtime/{runtime_of(image.metadata.get(flatpak.METADATA, ''))}"
+            if image.ref.startswith("app/") and runtime not in own and runtime in others:
+                wanted[runtime].add(image.ref)
+        for runtime, refs in wanted.items():
+            needed = f"it is wanted in the index {name} by {counted(len(refs), 'application')}, such as {min(refs)}"
+            what = (
+                f"{needed}, but only {others[runtime]} offers it: who has the remote of {name} alone can't install them"
+            )
+            yield Advice("runtime-in-other-index", runtime, what)
 
 
 def runtime_of(metadata: str) -> str:

@@ -73,7 +73,8 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         trusted = None if how.full else previous
         memory = Memory(notes.program() + own_look(config.pages), trusted, kept.note(_PAGES))
         pictures = _Pictures(config, store, previous, report, how)
-        surroundings = Surroundings(partial(changes, previous, now=now), pictures.mirrored, memory)
+        published = previous.by_path if previous else {}
+        surroundings = Surroundings(partial(changes, previous, now=now), pictures.mirrored, memory, published)
         made = site(config, found, gzip, _checked_icons(trusted), surroundings)
         if previous and not how.allow_shrink:
             _refuse_loss(config, previous, made, marked)

@@ -118,7 +118,8 @@ def _first(new: Mapping[_Place, _Images]) -> Iterator[Change]:
 
 def _moment(created: str) -> int | None:
     try:
-        return int(datetime.fromisoformat(created).astimezone(UTC).timestamp())
+        moment = datetime.fromisoformat(created)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp())
     except (ValueError, OverflowError):
         return None
 

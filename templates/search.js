@@ -178,7 +178,7 @@ function result(entry) {
 }
 
 function show() {
-  const text = input.value.trim();
+  const text = input.value.trim().slice(0, input.maxLength);
   panel.hidden = !text;
   if (!text) return list.replaceChildren();
   if (!index) {

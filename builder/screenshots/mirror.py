@@ -26,6 +26,7 @@ from builder.screenshots.webp import Rejected
 _THREADS = 16
 _AT_ONCE = 4  # requests to one host
 _STALL = 30.0  # seconds in which nothing was got from anybody, after which a build goes on without the rest
+_LONGEST = 900  # seconds for all that is asked in one build; the next one asks for the rest
 _TICK = 0.1  # seconds between two looks at how far it is
 
 
@@ -101,7 +102,7 @@ class _Work:
         lanes = Lanes(((shots.host_of(url), url) for url in jobs), _AT_ONCE)
         show = report.progress("screenshots")
         number = min(_THREADS, len(jobs))
-        self._moved = time.monotonic()
+        started = self._moved = time.monotonic()
         with webp.strict(), Web(self._hosts, _AT_ONCE) as web, contextlib.ExitStack() as stack:
             pool = stack.enter_context(threads(number))
             stack.callback(lanes.stop)
@@ -111,7 +112,8 @@ class _Work:
                 for each in done:
                     each.result()
                 show(min(self._over, len(jobs)), len(jobs))
-                if time.monotonic() - self._moved > _STALL:
+                now_running = time.monotonic()
+                if now_running - self._moved > _STALL or now_running - started > _LONGEST:
                     lanes.stop()
 
     def _jobs(self, now: int) -> Iterator[str]:
@@ -166,7 +168,6 @@ class _Work:
 
     def _answered(self, lanes: Lanes, host: str) -> None:
         lanes.answered(host)
-        self._moved = time.monotonic()
         if self._notes[host] != Note():
             self._silent.discard(host)
             self._notes.put(host, Note())

@@ -60,6 +60,8 @@ class Surroundings:
     changes: Callable[[Iterable[Offered]], tuple[Change, ...]] = _no_changes
     pictures: Callable[[Iterable[str]], Pictures] = _no_pictures
     memory: Memory = field(default_factory=Memory)
+    published: Container[str] = frozenset()
+    """The paths of the newest snapshot's files."""
 
 
 def site(
@@ -74,7 +76,10 @@ def site(
     skips = {*catalog.skips, *(skip for choice in chosen.values() for skip in choice.skips)}
     images = {name: _offered(config, name, choice.images) for name, choice in chosen.items()}
     labels = Labels(config, checked_icons)
-    items = offer.items(config, images, labels)  # first, since it reads whole what indexes only look through
+    surroundings = surroundings or Surroundings()
+    items = offer.items(
+        config, images, labels, surroundings.published
+    )  # first, since it reads whole what indexes only look through
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
     for folder in _index_folders(config, images, labels, gzip):
@@ -84,7 +89,7 @@ def site(
     if config.remote:
         files.update(flatpakrepo.files(config.remote, config.dispatch.tags, config.dispatch.default_tag))
         files.update(_install_files(config.remote, config.dispatch.default_tag, items))
-    shown = _shown(config, images, items, gzip, surroundings or Surroundings())
+    shown = _shown(config, images, items, gzip, surroundings)
     files.update(shown.files)
     files.update(labels.files)
     files.update(_rules(config, files))
@@ -97,7 +102,7 @@ def _install_files(remote: Remote, main_tag: str, items: Iterable[Item]) -> Iter
     for item in items:
         for channel in item.channels if item.kind == "app" else ():
             title = item.component.name.get(DEFAULT, item.id)
-            given = (item.id, channel.branch, title, item.runtime_here)
+            given = (item.id, channel.branch, title, channel.runtime_in)
             yield channel.flatpakref, flatpakref.render(remote, channel.tag, main_tag, *given)
 
 

@@ -36,7 +36,11 @@ def test_a_runtime_that_no_index_offers_is_told_once_with_a_count() -> None:
 def test_an_offered_runtime_silences_it_also_from_another_index() -> None:
     runtime = image(RUNTIME)
     assert told(image(), runtime) == []
-    assert advice({"stable": (image(),), "runtimes": (runtime,)}) == ()
+    (each,) = advice({"stable": (image(),), "runtimes": (runtime,)})
+    assert (each.code, each.about) == ("runtime-in-other-index", RUNTIME)
+    assert "in the index stable by 1 application" in each.what
+    assert "only runtimes offers it" in each.what
+    assert advice({"stable": (image(), runtime), "runtimes": (runtime,)}) == ()
     other = image("runtime/org.flatdex.Platform/x86_64/other")
     assert told(image(), other) == [("runtime-missing", RUNTIME)]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from builder import changes
 from builder.changes import GONE, MOST, NEW, UPDATED, Change, Offered
@@ -97,3 +100,14 @@ def test_after_a_snapshot_that_kept_no_changes_what_stayed_is_dated_by_its_image
 def test_another_versions_changes_are_taken_for_none() -> None:
     found = changes.changes(before(HELLO, known=[{"odd": "1"}]), [HELLO], NOW)
     assert found == changes.changes(None, [HELLO], NOW)
+
+
+def test_a_time_without_a_zone_is_utc_wherever_a_build_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        (change,) = changes.changes(None, [replace(HELLO, created="2026-01-01T00:30:00")], NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert change.time == "2026-01-01T00:30:00Z"

@@ -10,9 +10,11 @@ REMOTE = Remote(
 )
 
 
-def lines(tag: str = "latest", main_tag: str = "latest", title: str = "Hello", runtime_here: bool = True) -> list[str]:
+def lines(
+    tag: str = "latest", main_tag: str = "latest", title: str = "Hello", runtime_in: str | None = None
+) -> list[str]:
     """The file, line by line."""
-    content = flatpakref.render(REMOTE, tag, main_tag, "org.flatdex.Hello", "stable", title, runtime_here)
+    content = flatpakref.render(REMOTE, tag, main_tag, "org.flatdex.Hello", "stable", title, runtime_in or tag)
     return content.data.decode().splitlines()
 
 
@@ -40,7 +42,13 @@ def test_another_tag_is_another_remote() -> None:
 
 
 def test_where_the_runtime_is_missing_the_file_says_where_it_is() -> None:
-    assert "RuntimeRepo=https://runtimes.example/x.flatpakrepo" in lines(runtime_here=False)
+    nowhere = flatpakref.render(REMOTE, "latest", "latest", "org.flatdex.Hello", "stable", "Hello", None)
+    assert b"\nRuntimeRepo=https://runtimes.example/x.flatpakrepo\n" in nowhere.data
+
+
+def test_where_another_tag_has_the_runtime_the_file_names_that_tags_remote() -> None:
+    assert "RuntimeRepo=https://example.org/sub/example.flatpakrepo" in lines("testing", runtime_in="latest")
+    assert "RuntimeRepo=https://example.org/sub/example-testing.flatpakrepo" in lines(runtime_in="testing")
 
 
 def test_a_title_stays_in_its_line() -> None:

@@ -69,11 +69,16 @@ def test_kinds(tmp_path: Path) -> None:
     }
 
 
-def test_whether_the_runtime_is_here_counts_in_the_same_channel(tmp_path: Path) -> None:
+def test_whose_tag_has_the_runtime_is_known_for_each_channel(tmp_path: Path) -> None:
     runtime = app("Platform", kind="runtime")
-    assert items(tmp_path, app(), runtime)["Hello"].runtime_here
-    assert items(tmp_path, app())["Hello"].runtime_here is False
-    assert items(tmp_path, app(tags=("testing",)), runtime)["Hello"].runtime_here is False
+
+    def tags(*images: Image) -> list[str | None]:
+        return [channel.runtime_in for channel in items(tmp_path, *images)["Hello"].channels]
+
+    assert tags(app(), runtime) == ["latest"]
+    assert tags(app()) == [None]
+    assert tags(app(), app(tags=("testing",)), runtime) == ["latest", "latest"]
+    assert tags(app(), app(tags=("testing",)), app("Platform", kind="runtime", tags=("testing",))) == ["testing"] * 2
     assert items(tmp_path, app())["Hello"].runtime == "org.flatdex.Platform/x86_64/stable"
 
 
@@ -141,14 +146,21 @@ def test_names_and_versions_are_told_of_what_is_offered(tmp_path: Path) -> None:
 
 
 def test_ids_that_differ_in_case_alone_have_folders_that_differ_in_more() -> None:
-    found = told_apart(["a.b.C", "a.b.c", "a.b.D", "a.b.C"])
+    found = told_apart(["a.b.c", "a.b.C", "a.b.D"], lambda name: False)
     assert (found["a.b.C"], found["a.b.D"]) == ("a.b.C", "a.b.D")
     assert re.fullmatch("a\\.b\\.c~[0-9a-f]{16}", found["a.b.c"])
 
 
+def test_who_was_here_first_keeps_its_name(tmp_path: Path) -> None:
+    of = config(tmp_path)
+    images = (app("good"), app("GOOD"))
+    found = offer.items(of, {"stable": images}, Labels(of, ()), {"refs/org.flatdex.good.flatpakref"})
+    assert {item.id: item.folder == item.id for item in found} == {"org.flatdex.GOOD": False, "org.flatdex.good": True}
+
+
 def test_names_of_files_are_never_too_long() -> None:
     twins = [f"a.b.{'x' * 251}", f"a.b.{'x' * 250}y"]
-    names = told_apart(twins)
+    names = told_apart(twins, lambda name: False)
     assert len(set(names.values())) == 2
     assert all(len(f"{name}.flatpakref".encode()) <= 255 for name in names.values())
 

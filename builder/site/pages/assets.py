@@ -43,5 +43,10 @@ def own_look(pages: Pages | None) -> str:
     logo = pages.theme.logo if pages else None
     files = sorted(file for file in folder.rglob("*") if file.is_file()) if folder and folder.is_dir() else []
     for file in (*files, *([logo] if logo and logo.is_file() else [])):
-        found.update(str(file).encode("utf-8", "surrogateescape") + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+        found.update(str(file).encode("utf-8", "surrogateescape") + b"\0" + _sha256(file))
     return found.hexdigest()
+
+
+def _sha256(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()

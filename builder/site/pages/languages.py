@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
@@ -20,6 +21,7 @@ from babel.units import format_unit
 
 from builder.errors import FlatdexError
 
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 LOCALE = "locale"
 """The folder of gettext catalogs, within that of the templates."""
 _UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3), ("digital-byte", 1))
@@ -54,7 +56,7 @@ class Language:
             try:
                 with file.open("rb") as opened:
                     catalog = read_po(opened, abort_invalid=True)
-            except (PoFileError, ValueError, OSError) as error:
+            except (PoFileError, ValueError, LookupError, OSError) as error:
                 raise FlatdexError(f"{file}: {error}", "It has to be a gettext catalog (.po).") from error
             _check(file, catalog)
             compiled = io.BytesIO()
@@ -85,10 +87,19 @@ class Language:
 
 
 def _check(file: Path, catalog: Catalog) -> None:
-    """Raises FlatdexError for a translation that has other placeholders than its message."""
-    for message, errors in catalog.check():
-        what = f"{file}:{message.lineno or 0}: {message.id!r:.80}: {errors[0]}"
-        raise FlatdexError(what, "A translation has the placeholders of its message, such as %(name)s.")
+    """Raises FlatdexError for a translation that can't be filled in as its message is."""
+    for message in catalog:
+        ids, strings = (
+            value if isinstance(value, tuple | list) else (value,) for value in (message.id, message.string)
+        )
+        given = dict.fromkeys(_PLACEHOLDER.findall(" ".join(ids)), "")
+        for string in strings if message.id else ():
+            try:
+                _ = string % given
+            except (KeyError, TypeError, ValueError) as error:
+                what = f"{file}:{message.lineno or 0}: {string!r:.80}: {type(error).__name__}: {error}"
+                fix = "A translation has the placeholders of its message, such as %(name)s; a percent sign is %%."
+                raise FlatdexError(what, fix) from error
 
 
 def day_of(text: str) -> date | None:

@@ -6,7 +6,7 @@ import hashlib
 import html
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,8 @@ from builder.site.labels import Labels
 from builder.site.pages.memory import fingerprint
 
 _PREFERRED_BRANCH = "stable"
+_BRANCHES = frozenset((_PREFERRED_BRANCH, "beta", "master", "main"))
+"""Those that most have: they keep their names whatever else there is."""
 _RELEASE = re.compile(r"<release\b([^>]*)>")
 _ATTRIBUTE = re.compile(r"""\b(version|date|timestamp|type)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _LONGEST_VERSION = 60
@@ -59,6 +61,8 @@ class Channel:
     images: tuple[Image, ...]
     flatpakref: str
     main: bool
+    runtime_in: str | None = None
+    """The tag that offers its runtime: its own, else another one; None: no index here does."""
 
     @property
     def version(self) -> str:
@@ -93,8 +97,6 @@ class Item:
     """Flatpak's metadata, a key file, of the main channel's first image."""
     runtime: str = ""
     """`ID/ARCH/BRANCH` of the runtime, from the metadata; empty for a runtime."""
-    runtime_here: bool = False
-    """Whether the runtime is offered in the main channel's index."""
     end_of_life: EndOfLife | None = None
     changed: str = ""
     """When the newest image was made, as RFC 3339, or empty."""
@@ -105,8 +107,16 @@ class Item:
         return fingerprint(self)
 
 
-def items(config: Config, images: Mapping[str, Iterable[catalog.Image]], labels: Labels) -> tuple[Item, ...]:
-    """All that has a page of its own or a line on one, by kind and id; `images` are those of each index."""
+def items(
+    config: Config,
+    images: Mapping[str, Iterable[catalog.Image]],
+    labels: Labels,
+    published: Container[str] = frozenset(),
+) -> tuple[Item, ...]:
+    """All that has a page of its own or a line on one, by kind and id; `images` are those of each index.
+
+    `published` are the paths of the newest snapshot's files: who has a name there keeps it.
+    """
     if config.remote is None:
         return ()
     found: dict[tuple[str, str], dict[tuple[str, str], list[_Found]]] = defaultdict(lambda: defaultdict(list))
@@ -118,22 +128,21 @@ def items(config: Config, images: Mapping[str, Iterable[catalog.Image]], labels:
                 offered[tag].add(image.ref)
                 if not flatpak.is_part(ref.id):
                     found[ref.kind, ref.id][tag, ref.branch].append(_Found(ref, image))
-    folders = told_apart(identifier for _, identifier in sorted(found))
-    branches = told_apart(sorted({branch for places in found.values() for _, branch in places}))
+    folders = told_apart({identifier for _, identifier in found}, lambda name: f"refs/{name}.flatpakref" in published)
+    branches = told_apart({branch for places in found.values() for _, branch in places}, _BRANCHES.__contains__)
     make = _Maker(config, config.remote, labels, offered, branches)
     return tuple(make.item(folders[key[1]], found[key]) for key in sorted(found))
 
 
-def told_apart(identifiers: Iterable[str]) -> dict[str, str]:
+def told_apart(identifiers: Iterable[str], first: Callable[[str], bool]) -> dict[str, str]:
     """The name of each one's folder: the id itself, unless it is very long, or another one differs in case alone.
 
     Not all file systems, and so not all targets, tell these apart, and a name can have 255 bytes, `.flatpakref` too.
+    Of two the `first` keeps its name: nobody takes over somebody else's page.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
-    for identifier in identifiers:
-        if identifier in found:
-            continue
+    for identifier in sorted(identifiers, key=lambda each: (not first(each), each)):
         name = identifier
         if len(name) > _LONGEST_NAME or name.lower() in taken:
             name = f"{identifier[:_LONGEST_NAME]}~{hashlib.sha256(identifier.encode()).hexdigest()[:16]}"
@@ -227,7 +236,6 @@ class _Maker:
         main = found[order[0]][0]
         image, ref = main.image, main.ref
         metadata = image.metadata.get(flatpak.METADATA, "")
-        runtime = advice.runtime_of(metadata)
         return Item(
             id=ref.id,
             folder=folder,
@@ -236,8 +244,7 @@ class _Maker:
             channels=tuple(self._channel(place, folder, found[place], place == order[0]) for place in order),
             icons=self._labels.icons(image),
             metadata=metadata,
-            runtime=runtime,
-            runtime_here=f"runtime/{runtime}" in self._offered[order[0][0]],
+            runtime=_runtime(found[order[0]]),
             end_of_life=_end_of_life(image),
             changed=max(each.image.created for each in found[order[0]]),
         )
@@ -247,7 +254,12 @@ class _Maker:
         tag, branch = place
         return (tag != self._main_tag, self._tags.get(tag, len(self._tags)), branch != _PREFERRED_BRANCH, branch)
 
-    def _channel(self, place: tuple[str, str], folder: str, found: Iterable[_Found], main: bool) -> Channel:
+    def _offering(self, runtime: str, own_tag: str) -> str | None:
+        """The tag that offers a runtime, its own tag first."""
+        tags = (own_tag, *self._tags)
+        return next((tag for tag in tags if f"runtime/{runtime}" in self._offered.get(tag, ())), None)
+
+    def _channel(self, place: tuple[str, str], folder: str, found: Sequence[_Found], main: bool) -> Channel:
         tag, branch = place
         return Channel(
             tag=tag,
@@ -256,6 +268,7 @@ class _Maker:
             images=tuple(self._image(each) for each in found),
             flatpakref=flatpakref.path(folder, tag, self._branches[branch], main),
             main=main,
+            runtime_in=self._offering(_runtime(found), tag),
         )
 
     def _image(self, found: _Found) -> Image:
@@ -276,6 +289,11 @@ class _Maker:
         own = [each for each in components if each.id == ref.id]
         found = (own or list(components) or [Component(ref.id)])[0]
         return found if found.name.get(DEFAULT) else replace(found, name={**found.name, DEFAULT: ref.id})
+
+
+def _runtime(found: Sequence[_Found]) -> str:
+    """`ID/ARCH/BRANCH` of what the first of these images needs; empty if it needs none."""
+    return advice.runtime_of(found[0].image.metadata.get(flatpak.METADATA, ""))
 
 
 def _whole(text: str) -> int | None:

@@ -272,7 +272,7 @@ class Views:
         name = item.runtime.partition("/")[0]
         here = self.by_id.get((False, name))
         branch = item.runtime.rpartition("/")[2]
-        if here and item.runtime_here:
+        if here and item.channels[0].runtime_in:
             return ShownRuntime(f"{self.name(here)} {branch}", item.runtime, self.href(here), "")
         return ShownRuntime(f"{name} {branch}", item.runtime, "", self._remote.runtime_repo)
 
