@@ -230,6 +230,9 @@ def test_screenshots_are_links_unless_the_configuration_says_otherwise(tmp_path:
     hot = text_of(made(config(tmp_path, "screenshots: hotlink\n"), app(more=more)), path)
     assert 'src="https://pictures.example/a.png"' in hot
     assert "img-src &#39;self&#39; https:" in hot or "img-src 'self' https:" in hot
+    plain = text_of(made(config(tmp_path, "screenshots: hotlink\n"), app(more=more.replace("https:", "http:"))), path)
+    assert 'src="http://' not in plain
+    assert 'href="http://pictures.example/a.png"' in plain
 
 
 def test_a_sites_own_template_and_look(tmp_path: Path) -> None:

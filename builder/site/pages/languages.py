@@ -5,7 +5,7 @@ from __future__ import annotations
 import gettext
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -89,17 +89,19 @@ class Language:
 def _check(file: Path, catalog: Catalog) -> None:
     """Raises FlatdexError for a translation that can't be filled in as its message is."""
     for message in catalog:
-        ids, strings = (
-            value if isinstance(value, tuple | list) else (value,) for value in (message.id, message.string)
-        )
-        given = dict.fromkeys(_PLACEHOLDER.findall(" ".join(ids)), "")
-        for string in strings if message.id else ():
+        given = dict.fromkeys(_PLACEHOLDER.findall(" ".join(_forms(message.id))), "")
+        for string in _forms(message.string) if message.id else ():
             try:
                 _ = string % given
             except (KeyError, TypeError, ValueError) as error:
                 what = f"{file}:{message.lineno or 0}: {string!r:.80}: {type(error).__name__}: {error}"
                 fix = "A translation has the placeholders of its message, such as %(name)s; a percent sign is %%."
                 raise FlatdexError(what, fix) from error
+
+
+def _forms(text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """A text, or its plural forms."""
+    return (text,) if isinstance(text, str) else tuple(text or ())
 
 
 def day_of(text: str) -> date | None:

@@ -250,7 +250,7 @@ class Views:
                 full, small = kept.full, kept.small
                 sizes = (full.width, full.height, small.width, small.height)
                 yield ShownShot(caption, shot.url, host, full.path, small.path, *sizes)
-            elif self._screenshots is Screenshots.HOTLINK:
+            elif self._screenshots is Screenshots.HOTLINK and shot.url.startswith("https:"):  # no page lets others in
                 sizes = (shot.width, shot.height, shot.width, shot.height)
                 yield ShownShot(caption, shot.url, host, shot.url, shot.url, *sizes)
             else:
