@@ -84,7 +84,7 @@ def _by_place(offered: Iterable[Offered]) -> dict[_Place, _Images]:
             ref = flatpak.parse_ref(image.ref)
         except Malformed:
             continue
-        if not flatpak.is_part(ref.id):
+        if not flatpak.is_part(ref):
             found[image.index, ref.kind, ref.id, ref.branch][ref.arch] = image
     return dict(found)
 

@@ -100,6 +100,6 @@ def metadata_value(metadata: str, group: str, key: str) -> str:
     return ""
 
 
-def is_part(identifier: str) -> bool:
+def is_part(ref: Ref) -> bool:
     """Whether this is what flatpak splits off by itself (translations, debug symbols, sources): nobody looks for it."""
-    return identifier.endswith((".Locale", ".Debug", ".Sources"))
+    return ref.kind == "runtime" and ref.id.endswith((".Locale", ".Debug", ".Sources"))

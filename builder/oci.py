@@ -30,6 +30,7 @@ _MOST_FAULTS = 5
 class Malformed(ValueError):
     """Bytes or values that are not what the specification says; the message says what."""
 
+_LONGEST_TIME = 64  # characters: what is longer is no time
 
 @dataclass(frozen=True)
 class Platform:
@@ -166,7 +167,7 @@ def parse_config(data: bytes) -> ImageConfig:
     return ImageConfig(
         os=_text(value, "os"),
         architecture=_text(value, "architecture"),
-        created=_text(value, "created"),
+        created=created if len(created := _text(value, "created")) <= _LONGEST_TIME else "",
         # An application's architectures have the same icons and texts: much memory, if each had its own.
         labels={key: sys.intern(text) for key, text in _strings(inner or {}, "Labels").items()},
     )

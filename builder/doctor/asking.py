@@ -17,6 +17,7 @@ from urllib3 import BaseHTTPResponse
 from builder.doctor.seen import Answer, Trouble
 from builder.sources.answers import FetchError
 from builder.sources.auth import Authorizer, origin_of
+from builder.sources.connection import Peers
 from builder.sources.tls import Tls
 from builder.sources.transport import AGENT, Transport
 
@@ -77,19 +78,33 @@ class _Progress:
     sha256: str = ""
 
 
+def peers_of(url: str) -> Peers:
+    """Whom a remote at `url` may lead to: from a public host to no private address, else anywhere.
+
+    A private network's remote may well lead from one of its hosts to another: operators look at their own.
+    """
+    return Peers(urlsplit(url).hostname or "", "remote")
+
+
 class Asker:
     """Asks the servers of a remote, without a login; may be shared by threads. A request takes `seconds` at most.
 
     After `patience` seconds nothing more is asked at all.
-    Tokens are asked for where a registry at `home` wants them.
+    Tokens are asked for where a registry at `home` wants them. `peers` says which addresses may be talked to.
     """
 
-    def __init__(self, seconds: float, tls: Tls | None = None, home: str = "", patience: float = 1800.0) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        tls: Tls | None = None,
+        home: str = "",
+        patience: float = 1800.0,
+        peers: Peers | None = None,
+    ) -> None:
         self._seconds = seconds
         self._until = time.monotonic() + patience
         authorizer = Authorizer(origin_of(home), _nobody) if home else None
-        # A private network's remote may well lead from one of its hosts to another: operators look at their own.
-        self._transport = Transport(CONNECTIONS, home, authorizer, tls)
+        self._transport = Transport(CONNECTIONS, home, authorizer, tls, peers=peers)
         self._troubles: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.certificates: dict[str, Mapping[str, Any]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from builder.doctor import file_checks, http_checks, index_checks, pull_checks, site_checks
+from builder.doctor import file_checks, http_checks, index_checks, pull_checks, runtime_checks, site_checks
 from builder.doctor.findings import Finding, Weight
 from builder.doctor.seen import Site
 
@@ -27,7 +27,7 @@ CHECKS: tuple[Check, ...] = (
     index_checks.twice,
     index_checks.tags,
     index_checks.old_clients,
-    index_checks.runtimes,
+    runtime_checks.runtimes,
     index_checks.appdata,
     site_checks.icons,
     pull_checks.pulls,

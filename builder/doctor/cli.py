@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from builder import oci
 from builder.doctor import keyfiles
-from builder.doctor.asking import Asker, Question
+from builder.doctor.asking import Asker, Question, peers_of
 from builder.doctor.checks import findings
 from builder.doctor.findings import Finding, finding
 from builder.doctor.look import look
@@ -20,7 +21,8 @@ from builder.doctor.seen import Site
 from builder.doctor.wish import Wish
 from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report, counted
-from builder.sources.tls import Tls
+from builder.sources.connection import Peers
+from builder.sources.tls import BadCertificateError, Tls
 
 _LARGEST_FILE = 1024 * 1024
 
@@ -39,8 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--repo-file", metavar="URL", action="append", default=[], help="a .flatpakrepo file to check (may be repeated)"
     )
     add("--each-address", action="store_true", help="ask each address behind the host's name: are they all alike?")
-    add("--address", metavar="IP", action="append", default=[], help="ask this address, too (may be repeated)")
-    add("--ca", metavar="FILE", type=Path, help="a PEM file with an authority to trust beside the usual ones")
+    text = "ask this address, too (may be repeated)"
+    add("--address", metavar="IP", action="append", default=[], type=_address, help=text)
+    add("--ca", metavar="FILE", type=_authority, help="a PEM file with an authority to trust beside the usual ones")
     add("--timeout", metavar="SECONDS", type=_seconds, default=60.0, help="for one request (default: 60)")
     add("--json", action="store_true", help="print the result as JSON")
 
@@ -55,6 +58,21 @@ def _architecture(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9_]{1,32}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not an architecture, such as amd64")
     return text
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address, such as 192.0.2.1") from None
+
+
+def _authority(text: str) -> Path:
+    try:
+        Tls((Path(text),)).context(with_certificate=False)
+    except BadCertificateError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def _number(text: str) -> int:
@@ -74,12 +92,12 @@ def _seconds(text: str) -> float:
 def run_doctor(args: argparse.Namespace, load: Callable[[], Any], report: Report) -> int:
     """`flatdex doctor URL`. No configuration is read."""
     given = understood(args.url)
-    repo_files = tuple(args.repo_file)
+    repo_files, peers = tuple(args.repo_file), peers_of(given.url)
     for url in (*repo_files, *([args.public] if args.public else ())):
         understood(url)
     if given.is_repo_file:
         repo_files = (given.url, *repo_files) if given.url.endswith(".flatpakrepo") else repo_files
-        given = _named_by(given, args.ca, args.timeout)
+        given = _named_by(given, args.ca, args.timeout, peers)
     wish = Wish(
         place=given,
         public=understood(args.public).url if args.public else "",
@@ -92,21 +110,23 @@ def run_doctor(args: argparse.Namespace, load: Callable[[], Any], report: Report
         ca=args.ca,
         seconds=args.timeout,
     )
-    site = look(wish, report.progress)
+    site = look(wish, report.progress, peers)
     found = findings(site)
     if args.json:
         report.result(json.dumps(as_json(site, found)))
     else:
         report.line(seen(site))
-        for line in table(found):
+        for line in table(weighty(found)):
             report.result(line)
+        for line in table([each for each in found if not each.weight.counts]):
+            report.line(line)
         report.line(summary(found))
     return Exit.FAILED if weighty(found) else Exit.DONE
 
 
-def _named_by(file: Place, ca: Path | None, seconds: float) -> Place:
+def _named_by(file: Place, ca: Path | None, seconds: float, peers: Peers) -> Place:
     """The remote that a file names. Raises FlatdexError."""
-    with Asker(seconds, Tls((ca,) if ca else ())) as asker:
+    with Asker(seconds, Tls((ca,) if ca else ()), peers=peers) as asker:
         answer = asker.ask(Question(file.url, _LARGEST_FILE))
     if not answer.good:
         raise FlatdexError(f"{file.url}: {answer.told}", "Is the URL right?")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.doctor.findings import Finding, finding
-from builder.doctor.index_checks import offered_refs
 from builder.doctor.place import named_by
 from builder.doctor.seen import KeyFile, Site
+from builder.doctor.tags import is_known, known_tags, meant_by, offered
 
 
 def files(site: Site) -> Iterator[Finding]:
@@ -45,18 +45,22 @@ def _file(site: Site, file: KeyFile) -> Iterator[Finding]:
 
 def _good_urls(site: Site) -> set[str]:
     """The remote's URL, and those of its tags on hosts that ignore query strings."""
-    return {site.public, *(f"{site.public.rstrip('/')}/{tag}/" for tag in site.tags)}
+    return {site.public, *(f"{site.public.rstrip('/')}/{tag}/" for tag in known_tags(site))}
 
 
 def _refs(site: Site) -> Iterator[Finding]:
-    offered = {(ref.kind, ref.id, ref.branch) for ref in offered_refs(site)}
+    """Whether each names something: in the index of the tag that its Url means, if that was looked at."""
+    there = {
+        tag: {(ref.kind, ref.id, ref.branch) for ref in offered(site, tag)} for tag in site.tags if is_known(site, tag)
+    }
     for file in site.ref_files:
         values = file.values
         if values is None or not site.answered:
             continue
+        tag = (meant_by(site, values.get("Url", "")) or ("", False))[0]
         kind = "runtime" if values.get("IsRuntime", "").strip().lower() == "true" else "app"
         name, branch = values.get("Name", ""), values.get("Branch", "master")
         if not name:
             yield finding("file-malformed", file.url, "it has no Name")
-        elif (kind, name, branch) not in offered:
-            yield finding("file-unknown-ref", file.url, f"{kind}/{name[:200]}//{branch[:100]} is in no index")
+        elif tag in there and (kind, name, branch) not in there[tag]:
+            yield finding("file-unknown-ref", file.url, f"{kind}/{name[:200]}//{branch[:100]} is not in tag {tag}")

@@ -95,6 +95,7 @@ CODES: Mapping[str, Code] = {
     "address-differs": Code(_E, "Users get now the new remote, now the old one.", "Push to all of them."),
     # The index and its headers
     "index-missing": Code(_E, _UNREADABLE, f"Is anything published there? {_RULES}"),
+    "tag-unknown": Code(_E, "Clients that ask for it find nothing.", "Name a tag that is there, or publish this one."),
     "index-refused": Code(_E, _UNREADABLE, "Let anybody read index/static: clients send no login there."),
     "index-failing": Code(_E, _UNREADABLE, "Look at the server's error log."),
     "index-unreadable": Code(
@@ -163,7 +164,11 @@ CODES: Mapping[str, Code] = {
         "Whatever tag a client asks for, it gets the same index.",
         "Give each tag a URL of its own (`plain_host: true`), or let the server know the rules.",
     ),
-    "other-tag": Code(_E, "Users of this tag are offered what belongs to another one.", f"Heed the query. {_RULES}"),
+    "other-tag": Code(
+        _E,
+        "Users of this tag are offered what belongs to another one.",
+        f"Heed the query, or give each tag a URL of its own (`plain_host: true`). {_RULES}",
+    ),
     # What stands in the index
     "registry-missing": Code(_E, "Clients up to 1.14 crash, newer ones refuse it.", "Write `Registry` into the index."),
     "registry-useless": Code(_E, _PULL_FAILS, "Name an http(s) URL, or one relative to the index, such as ../"),
@@ -191,7 +196,7 @@ CODES: Mapping[str, Code] = {
     "runtime-missing": Code(
         _W,
         "Users can't install it unless they have another remote, which nobody tells them of.",
-        "Publish the runtime, too, or name its remote: `runtime_repo`.",
+        "Publish the runtime in this tag, too, or name its remote: `runtime_repo`, which .flatpakref files tell clients.",
     ),
     "runtime-elsewhere": Code(_N, "Users get its runtime from another remote.", "Nothing, if that is meant."),
     "appdata-broken": Code(

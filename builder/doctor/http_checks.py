@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from builder.doctor.findings import Finding, finding
 from builder.doctor.seen import Answer, Site, Trouble, Visit
+from builder.doctor.tags import own_tags
 
 SILENCE = 1800
 """Seconds for which a client asks nothing after an answer that says nothing of it."""
@@ -44,12 +45,17 @@ def _no_index(site: Site, visit: Visit) -> Iterator[Finding]:
         yield from troubled(answer, visit.where)
     elif _is_registry(site):
         yield finding("is-registry", visit.where, f"{answer.told} for the index, but /v2/ answers as registries do")
+    elif site.meant and site.front and site.front.good and _is_page(site.front):
+        yield finding("is-page", site.url, f"a page, not a remote: did you mean {site.meant[:200]}?")
     elif answer.status == 200 and _is_page(answer):
         yield finding("is-page", visit.where, "an HTML page in place of the index")
+    elif answer.status == 404 and visit.tag not in (own := own_tags(site)) and own:
+        yield finding("tag-unknown", f"tag {visit.tag}", f"tags here: {', '.join(own)[:300]}")
     elif answer.status in (401, 403):
         yield finding("index-refused", visit.where, answer.told)
     elif answer.status in (404, 410):
-        yield finding("index-missing", visit.where, answer.told)
+        meant = f": did you mean {site.meant[:200]}?" if site.meant else ""
+        yield finding("index-missing", visit.where, f"{answer.told}{meant}")
     elif answer.status != 200:
         yield finding("index-failing", visit.where, answer.told)
     elif "are packed into it" in visit.fault:

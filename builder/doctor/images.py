@@ -18,6 +18,7 @@ from builder.oci import Descriptor, ImageIndex, Malformed, Manifest
 from builder.parallel import mapped
 from builder.site import icons as pictures
 from builder.sources import walk
+from builder.sources.connection import Peers
 from builder.sources.tls import Tls
 
 _LARGEST_ICON = 1024 * 1024
@@ -100,11 +101,13 @@ def _fault_inline(value: str) -> str:
     return ""
 
 
-def pulls(chosen: Sequence[Sampled], wish: Wish, tls: Tls, tell: Tell) -> Iterator[Pull]:
+def pulls(chosen: Sequence[Sampled], wish: Wish, tls: Tls, peers: Peers, tell: Tell) -> Iterator[Pull]:
     """What comes of pulling them."""
     with ExitStack() as open_ones:
         registries = dict.fromkeys(each.registry for each in chosen)
-        askers = {url: open_ones.enter_context(Asker(wish.seconds, tls, url, wish.patience)) for url in registries}
+        askers = {
+            url: open_ones.enter_context(Asker(wish.seconds, tls, url, wish.patience, peers)) for url in registries
+        }
         everything = wish.sample is None
         found = mapped(CONNECTIONS, lambda each: _pull(askers[each.registry].ask, each, everything), chosen)
         for done, pull in enumerate(found, 1):

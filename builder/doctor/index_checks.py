@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urljoin, urlsplit
 
-from builder import flatpak, oci
+from builder import flatpak, preview
 from builder.appdata import reading
 from builder.doctor.findings import Finding, finding
 from builder.doctor.listing import Entry, Listing
 from builder.doctor.seen import Site, Visit
-from builder.flatpak import OCI_ARCHITECTURES, Ref
+from builder.doctor.tags import labels_of, meant_by
+from builder.flatpak import OCI_ARCHITECTURES
 from builder.oci import Malformed
 
 _SIZES = ("org.flatpak.installed-size", "org.flatpak.download-size")
@@ -77,7 +78,7 @@ def keys(site: Site) -> Iterator[Finding]:
 def refs(site: Site) -> Iterator[Finding]:
     """What each image says that it is."""
     for where, entry in _images(site):
-        labels = _labels(entry)
+        labels = labels_of(entry)
         if flatpak.REF not in labels:
             yield finding("ref-missing", where, f"{entry.digest[:80]} has no label {flatpak.REF}")
             continue
@@ -109,7 +110,7 @@ def _is_number(value: str) -> bool:
 def twice(site: Site) -> Iterator[Finding]:
     """Whether each ref is there once."""
     for visit, listing in _listings(site):
-        counts = Counter(ref for entry in listing.entries if (ref := _labels(entry).get(flatpak.REF)))
+        counts = Counter(ref for entry in listing.entries if (ref := labels_of(entry).get(flatpak.REF)))
         for ref, number in counts.items():
             if number > 1:
                 yield finding("ref-twice", f"{visit.where}: {ref[:200]}", f"{number} images have this ref")
@@ -126,6 +127,21 @@ def tags(site: Site) -> Iterator[Finding]:
         if others:
             told = f"{others[0].where} has the tags {', '.join(others[0].tags[:5])[:100]}"
             yield finding("other-tag", visit.where, f"{len(others)} images of other tags: {told}")
+    yield from _ignored(site)
+
+
+def _ignored(site: Site) -> Iterator[Finding]:
+    """Whether clients send a tag to a server that doesn't heed it."""
+    ignored = {visit.tag for visit in site.visits if visit.ignored}
+    named = {site.named: "it"} if site.named else {}
+    for file in (*site.repo_files, *site.ref_files):
+        tag, sent = meant_by(site, (file.values or {}).get("Url", "")) or ("", False)
+        if sent:
+            named.setdefault(tag, file.url)
+    for tag in sorted(ignored & set(named)):
+        static = preview.dispatch_of(site.snapshot).default_tag if site.snapshot else "another tag"
+        told = f"clients ask for #{tag}, as {named[tag]} names it, and get index/static, which is that of {static}"
+        yield finding("other-tag", f"tag {tag}", told)
 
 
 def old_clients(site: Site) -> Iterator[Finding]:
@@ -142,7 +158,7 @@ def appdata(site: Site) -> Iterator[Finding]:
     """Whether software centres can read what is told of applications."""
     known: dict[str, str] = {}
     for where, entry in _images(site):
-        labels = _labels(entry)
+        labels = labels_of(entry)
         text = labels.get(flatpak.APPDATA)
         if text is None:
             if labels.get(flatpak.REF, "").startswith("app/"):
@@ -152,45 +168,3 @@ def appdata(site: Site) -> Iterator[Finding]:
             known[text] = reading.fault(text)
         if known[text]:
             yield finding("appdata-broken", where, known[text][:200])
-
-
-def runtimes(site: Site) -> Iterator[Finding]:
-    """Whether applications find their runtimes."""
-    offered = {_labels(entry).get(flatpak.REF, "") for _, entry in _images(site)}
-    named = (file.values.get("RuntimeRepo") for file in site.ref_files if file.values)
-    elsewhere = next(filter(None, named), "")
-    for where, entry in _images(site):
-        labels = _labels(entry)
-        wanted = _runtime_of(labels.get(flatpak.METADATA, ""))
-        if not wanted or not labels.get(flatpak.REF, "").startswith("app/") or f"runtime/{wanted}" in offered:
-            continue
-        if elsewhere:
-            yield finding("runtime-elsewhere", where, f"runtime/{wanted[:200]} comes from {elsewhere[:200]}")
-        else:
-            yield finding("runtime-missing", where, f"runtime/{wanted[:200]} is not here")
-
-
-def _runtime_of(metadata: str) -> str:
-    inside = False
-    for line in metadata.splitlines():
-        if line.startswith("["):
-            inside = line.strip() == "[Application]"
-        elif inside and line.partition("=")[0].strip() == "runtime":
-            return line.partition("=")[2].strip()
-    return ""
-
-
-def _labels(entry: Entry) -> dict[str, str]:
-    """As clients read them: those of 1.4 and before have only annotations, newer ones prefer labels."""
-    return {**entry.annotations, **entry.labels}
-
-
-def offered_refs(site: Site) -> set[Ref]:
-    """All refs that are offered."""
-    found = set()
-    for _, entry in _images(site):
-        try:
-            found.add(flatpak.parse_ref(_labels(entry).get(flatpak.REF, "")))
-        except (Malformed, oci.Malformed):
-            continue
-    return found

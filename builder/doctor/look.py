@@ -9,57 +9,60 @@ from dataclasses import replace
 
 from builder import preview
 from builder.description import DESCRIPTION, Invalid, Snapshot, parse
-from builder.doctor import images, keyfiles, visits
-from builder.doctor.asking import Asker, Question
+from builder.doctor import images, keyfiles, nearby, runtime_checks, visits
+from builder.doctor.asking import Asker, Question, peers_of
 from builder.doctor.listing import check_parts
 from builder.doctor.place import INDEX, Place, below, query
 from builder.doctor.seen import LARGEST_INDEX, Address, Answer, KeyFile, Site, Visit
 from builder.doctor.wish import Wish
-from builder.errors import FlatdexError
+from builder.errors import UsageError
 from builder.flatpak import OCI_ARCHITECTURES
 from builder.oci import Malformed
 from builder.sources import addresses
 from builder.sources.auth import origin_of
+from builder.sources.connection import Peers, is_public
 from builder.sources.tls import BadCertificateError, Tls
 
 FALLBACK_TAG = "latest"
-_LARGEST_PAGE = 2 * 1024 * 1024
-_LARGEST_KEY_FILE = 1024 * 1024
 _MOST_TAGS = 50
 _MOST_ARCHITECTURES = 12
 
 Progress = Callable[[str], Callable[[int, int], None]]
 
 
-def look(wish: Wish, progress: Progress) -> Site:
-    """All that is to be seen. Raises FlatdexError if the wish itself can't be met."""
+def look(wish: Wish, progress: Progress, peers: Peers | None = None) -> Site:
+    """All that is to be seen, at addresses that `peers` allow. Raises UsageError if the wish itself can't be met."""
     tls = Tls((wish.ca,) if wish.ca else ())
+    peers = peers or peers_of(wish.place.url)
     try:
-        with Asker(wish.seconds, tls, patience=wish.patience) as asker:
-            return _seen(asker, wish, tls, progress)
+        with Asker(wish.seconds, tls, patience=wish.patience, peers=peers) as asker:
+            return _seen(asker, wish, tls, peers, progress)
     except BadCertificateError as error:
-        raise FlatdexError(str(error), "Look at --ca.") from error
+        raise UsageError(str(error), "Look at --ca.") from error
 
 
-def _seen(asker: Asker, wish: Wish, tls: Tls, progress: Progress) -> Site:
+def _seen(asker: Asker, wish: Wish, tls: Tls, peers: Peers, progress: Progress) -> Site:
     place = wish.place
     snapshot, fault = _described(asker, place)
     tags = _tags(wish, snapshot)
     found = tuple(_visits(asker, wish, tags, snapshot, progress("asking for indexes")))
     site = Site(place.url, wish.public or place.url, tags, found, snapshot=snapshot, snapshot_fault=fault)
-    front = _kept(asker.ask(Question(below(place.url, ""), _LARGEST_PAGE)))
-    repo_files = tuple(_repo_files(asker, wish, snapshot, front))
+    site = replace(site, named=place.tag, narrowed=bool(wish.architectures))
+    front = nearby.kept(asker.ask(Question(below(place.url, ""), nearby.LARGEST_PAGE)))
     if not site.answered:
-        registry = asker.ask(Question(below(place.url, "v2/"), _LARGEST_PAGE))
-        site = replace(site, registry=registry)
+        registry = asker.ask(Question(below(place.url, "v2/"), nearby.LARGEST_PAGE))
+        front = front if front.good else nearby.kept(asker.ask(Question(place.url, nearby.LARGEST_PAGE)))
+        site = replace(site, registry=registry, meant="" if snapshot else nearby.meant(asker, site, front))
+    # Where another URL was meant, its files have nothing to do with this one.
+    repo_files = () if site.meant and not wish.repo_files else tuple(_repo_files(asker, wish, tls, snapshot, front))
     sample = images.sample(found, wish.sample)
     site = replace(
         site,
         front=front,
         repo_files=repo_files,
-        ref_files=tuple(_ref_files(asker, wish, snapshot)),
+        ref_files=tuple(_ref_files(asker, wish, site)),
         icons=tuple(images.icons(asker, sample, progress("asking for icons"))),
-        pulls=tuple(images.pulls(sample, wish, tls, progress("pulling images"))),
+        pulls=tuple(images.pulls(sample, wish, tls, peers, progress("pulling images"))),
         registries=tuple(dict.fromkeys(each.registry for each in sample)),
         addresses=tuple(_addresses(wish, found, snapshot, tls)),
         certificate=asker.certificates.get(origin_of(place.url)),
@@ -106,9 +109,12 @@ def _visits(
         for architecture in todo:  # grows while answers name more
             tell(done, max(done + 1, len(tags) * len(todo)))
             visit = visits.visit(asker, index, tag, architecture, library)
-            if snapshot and index == wish.place.index and _is_deaf(visit, snapshot):
-                index = below(wish.place.url, f"{tag}/{INDEX}")
-                visit = visits.visit(asker, index, tag, architecture, library)
+            if snapshot and (index != wish.place.index or _is_deaf(visit, snapshot)):
+                own = f"{tag}/{INDEX}"
+                if index == wish.place.index and own in snapshot.by_path:
+                    index = below(wish.place.url, own)
+                    visit = visits.visit(asker, index, tag, architecture, library)
+                visit = replace(visit, ignored=True)
             done += 1
             yield visit
             if visit.listing and not wish.architectures:
@@ -117,39 +123,33 @@ def _visits(
 
 
 def _is_deaf(visit: Visit, snapshot: Snapshot) -> bool:
-    """Whether the server ignored the query, so that this tag is reached at a URL of its own, which there is."""
-    files, name = snapshot.by_path, preview.dispatch_of(snapshot).answer(query(visit.tag, visit.architecture))
-    static, wanted, own = (files.get(path) for path in (INDEX, f"index/{name}.json", f"{visit.tag}/{INDEX}"))
-    others = visit.listing and any(each.tags and visit.tag not in each.tags for each in visit.listing.entries)
-    return bool(others and static and wanted and own and wanted.sha256 != static.sha256 == visit.content)
+    """Whether the server ignored the query, and gave another tag's index: this one can only have a URL of its own."""
+    files, dispatch = snapshot.by_path, preview.dispatch_of(snapshot)
+    name = dispatch.answer(query(visit.tag, visit.architecture))
+    static, wanted = files.get(INDEX), files.get(f"index/{name}.json")
+    other = visit.tag != dispatch.default_tag
+    return bool(other and static and wanted and wanted.sha256 != static.sha256 == visit.content)
 
 
-def _repo_files(asker: Asker, wish: Wish, snapshot: Snapshot | None, front: Answer) -> Iterator[KeyFile]:
-    """Those that were named, else those that the remote itself tells of."""
-    urls: list[str] = list(wish.repo_files)
-    if not urls and snapshot:
-        ours = [entry.path for entry in snapshot.files if entry.path.endswith(".flatpakrepo")]
-        urls = [below(wish.place.url, path) for path in ours]
-    if not urls and front.good:
-        urls = list(keyfiles.links(front.body, front.hops[-1] if front.hops else front.url))
-    for url in urls:
-        yield _key_file(asker, url, keyfiles.REPO_GROUP)
+def _repo_files(asker: Asker, wish: Wish, tls: Tls, snapshot: Snapshot | None, front: Answer) -> Iterator[KeyFile]:
+    """Those that were named, wherever they are, else those that the remote itself tells of."""
+    if wish.repo_files:
+        for url in wish.repo_files:
+            with Asker(wish.seconds, tls, peers=peers_of(url)) as other:
+                yield nearby.key_file(other, url, keyfiles.REPO_GROUP)
+        return
+    ours = [entry.path for entry in snapshot.files if entry.path.endswith(".flatpakrepo")] if snapshot else []
+    for url in [below(wish.place.url, path) for path in ours] or nearby.links(front):
+        yield nearby.key_file(asker, url, keyfiles.REPO_GROUP)
 
 
-def _ref_files(asker: Asker, wish: Wish, snapshot: Snapshot | None) -> Iterator[KeyFile]:
-    paths = [entry.path for entry in snapshot.files if entry.path.endswith(".flatpakref")] if snapshot else []
-    for path in sorted(paths)[: wish.sample]:
-        yield _key_file(asker, below(wish.place.url, path), keyfiles.REF_GROUP)
-
-
-def _key_file(asker: Asker, url: str, group: str) -> KeyFile:
-    answer = asker.ask(Question(url, _LARGEST_KEY_FILE))
-    return KeyFile(url, replace(answer, body=b""), keyfiles.values(answer.plain or b"", group) if answer.good else None)
-
-
-def _kept(answer: Answer) -> Answer:
-    """With a body that can be read as it is."""
-    return replace(answer, body=answer.plain or b"")
+def _ref_files(asker: Asker, wish: Wish, site: Site) -> Iterator[KeyFile]:
+    """A sample, and those that tell where runtimes are, which is judged however small the sample."""
+    if not site.snapshot:
+        return
+    paths = sorted(entry.path for entry in site.snapshot.files if entry.path.endswith(".flatpakref"))
+    for path in dict.fromkeys((*paths[: wish.sample], *runtime_checks.telling(site, site.snapshot))):
+        yield nearby.key_file(asker, below(wish.place.url, path), keyfiles.REF_GROUP)
 
 
 def _addresses(wish: Wish, found: Iterable[Visit], snapshot: Snapshot | None, tls: Tls) -> Iterator[Address]:
@@ -158,9 +158,15 @@ def _addresses(wish: Wish, found: Iterable[Visit], snapshot: Snapshot | None, tl
     known = list(wish.host_addresses)
     if wish.each_address:
         try:
-            known += addresses.of(url)
+            behind = addresses.of(url)
         except addresses.NoAnswer as error:
             yield Address("", url, why=str(error))
+            behind = ()
+        private = {each for each in behind if not is_public(each)}
+        if len(private) < len(set(behind)):  # a public name, which may mean harm
+            yield from (Address(each, url, why="not asked: a private address") for each in sorted(private))
+            behind = tuple(each for each in behind if each not in private)
+        known += behind
     first = next((visit for visit in found if visit.listing), None)
     if not known or not first:
         return

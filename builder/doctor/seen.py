@@ -112,6 +112,8 @@ class Visit:
     annotations: Listing | None = None
     content: str = ""
     """The sha256 of the unpacked index."""
+    ignored: bool = False
+    """Whether the remote's own URL gives another tag's index; then this may be that of a URL of the tag's own."""
 
     @property
     def where(self) -> str:
@@ -199,6 +201,12 @@ class Site:
     snapshot_fault: str = ""
     flipped: bool = False
     """Whether another snapshot was published in the meantime: then what it says can't be held against the rest."""
+    named: str = ""
+    """The tag behind the URL's `#`, as it was given."""
+    narrowed: bool = False
+    """Whether only some architectures were to be looked at."""
+    meant: str = ""
+    """The URL of the remote that may have been meant, where there is none at `url`."""
     front: Answer | None = None
     registry: Answer | None = None
     """What is at `/v2/`, asked where there is no index."""

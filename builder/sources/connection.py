@@ -30,10 +30,14 @@ class ForbiddenPeerError(Exception):
 
 
 class Peers:
-    """Which addresses may be connected to: where the registry itself is public, only public ones."""
+    """Which addresses may be connected to: where the registry itself is public, only public ones.
 
-    def __init__(self, home: str = "") -> None:
+    `home` is its host, or that of whatever else is looked at, which `called` says.
+    """
+
+    def __init__(self, home: str = "", called: str = "registry") -> None:
         self._home = _in_one_form(home)
+        self._called = called
         self._home_is_public = False
 
     def check_name(self, host: str) -> None:
@@ -46,7 +50,7 @@ class Peers:
             self._home_is_public = public
         elif self._home_is_public and not public:
             raise ForbiddenPeerError(
-                f"the public registry {self._home} leads to {host}, which is {address}: a private address"
+                f"the public {self._called} {self._home} leads to {host}, which is {address}: a private address"
             )
 
 

@@ -209,3 +209,7 @@ def test_a_config_may_have_no_labels_and_no_date(inner: dict[str, Any]) -> None:
 def test_a_config_that_could_break_an_index_is_malformed(changes: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         oci.parse_config(json.dumps({"os": "linux", "architecture": "amd64", **changes}).encode())
+
+
+def test_a_time_that_is_none_by_its_length_is_left_out() -> None:
+    assert oci.parse_config(json.dumps({"created": "2026" * 1000}).encode()).created == ""

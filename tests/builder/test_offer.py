@@ -173,3 +173,18 @@ def test_branches_that_differ_in_case_alone_have_files_of_their_own(tmp_path: Pa
 @pytest.mark.parametrize("reference", ["&#" + "9" * 5000 + ";", "&#99999999999;", "&#x110000;", "&nonsense;"])
 def test_a_reference_that_is_none_costs_no_more_than_a_version(reference: str) -> None:
     assert isinstance(newest_version(f'<!-- <release version="{reference}"/> -->'), str)
+
+
+@pytest.mark.parametrize("name", ["\u3164", "\u200b", "\u2800\u2800", "\u0301", " "])
+def test_a_name_that_can_not_be_seen_is_none(tmp_path: Path, name: str) -> None:
+    text = appdata("org.flatdex.Hello", name, f"<name xml:lang='de'>{name}</name>")
+    assert items(tmp_path, app(text=text))["Hello"].component.name == {"": "org.flatdex.Hello"}
+
+
+def test_an_application_is_never_taken_for_a_part(tmp_path: Path) -> None:
+    assert set(items(tmp_path, app("Evil.Locale"))) == {"Locale"}
+
+
+def test_an_odd_branch_does_not_come_before_the_usual_ones(tmp_path: Path) -> None:
+    (main, *_) = items(tmp_path, app(branch="-x"), app(branch="master"), app(branch="24.08"))["Hello"].channels
+    assert main.branch == "master"

@@ -10,6 +10,7 @@ from builder.config import Pages, Theme
 from builder.errors import Exit
 from builder.site.pages import ready
 from builder.site.pages.ready import NotReadyError
+from tests.real.images import png
 
 
 def faults(folder: Path, **pages: object) -> list[str]:
@@ -73,3 +74,29 @@ def test_a_language_without_words_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "locale").mkdir()
     (tmp_path / "locale" / "ar.po").write_text("")
     assert ready.advice(Pages(languages=("ar",), templates=tmp_path)) == ready.advice(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "fault"),
+    [
+        ("a.png", b"text", "not a picture"),
+        ("a.png", b"", "not a picture"),
+        ("a.png", png(8, (1, 2, 3))[:60], "a broken picture"),
+        ("a.svg", b"<html>", "there is no <svg> in it"),
+        ("a.svg", b"<svg>" + b" " * 2**20, "more than 1024 KiB"),
+        ("a.webp", None, "No such file"),
+    ],
+)
+def test_a_logo_that_no_browser_would_show_is_told(tmp_path: Path, name: str, data: bytes | None, fault: str) -> None:
+    logo = tmp_path / name
+    if data is not None:
+        logo.write_bytes(data)
+    with pytest.raises(NotReadyError) as caught:
+        ready.check(Pages(theme=Theme(logo=logo)))
+    assert caught.value.what.startswith(f"theme.logo: {logo}: {fault}")
+
+
+def test_a_logo_that_is_a_picture_is_taken(tmp_path: Path) -> None:
+    for name, data in (("a.png", png(8, (1, 2, 3))), ("a.svg", b"<svg/>")):
+        (tmp_path / name).write_bytes(data)
+        ready.check(Pages(theme=Theme(logo=tmp_path / name)))

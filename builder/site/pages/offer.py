@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +21,9 @@ from builder.site import flatpakref
 from builder.site.labels import Labels
 from builder.site.pages.memory import fingerprint
 
-_PREFERRED_BRANCH = "stable"
-_BRANCHES = frozenset((_PREFERRED_BRANCH, "beta", "master", "main"))
-"""Those that most have: they keep their names whatever else there is."""
+_BRANCHES = {"stable": 0, "master": 1, "main": 2, "beta": 3}
+"""Those that most have, the preferred first: they keep their names whatever else there is."""
+_UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that are nothing to see
 _RELEASE = re.compile(r"<release\b([^>]*)>")
 _ATTRIBUTE = re.compile(r"""\b(version|date|timestamp|type)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _LONGEST_VERSION = 60
@@ -126,7 +127,7 @@ def items(
             ref = flatpak.parse_ref(image.ref)
             for tag in sorted(image.tags):
                 offered[tag].add(image.ref)
-                if not flatpak.is_part(ref.id):
+                if not flatpak.is_part(ref):
                     found[ref.kind, ref.id][tag, ref.branch].append(_Found(ref, image))
     folders = told_apart({identifier for _, identifier in found}, lambda name: f"refs/{name}.flatpakref" in published)
     branches = told_apart({branch for places in found.values() for _, branch in places}, _BRANCHES.__contains__)
@@ -193,6 +194,10 @@ def newest_version(text: str) -> str:
     return "".join(character for character in version if character.isprintable())[:_LONGEST_VERSION]
 
 
+def _can_be_seen(text: str) -> bool:
+    return any(unicodedata.category(each)[0] in "LNPS" and each not in _UNSEEN for each in text)
+
+
 def _unescaped(value: str) -> str:
     """An attribute's value. What stands in a comment may hold references that no parser would take."""
     try:
@@ -249,10 +254,11 @@ class _Maker:
             changed=max(each.image.created for each in found[order[0]]),
         )
 
-    def _preference(self, place: tuple[str, str]) -> tuple[bool, int, bool, str]:
-        """The main tag first, then the order of the configuration; `stable` before other branches."""
+    def _preference(self, place: tuple[str, str]) -> tuple[bool, int, int, str]:
+        """The main tag first, then the order of the configuration; the branches that most have before others."""
         tag, branch = place
-        return (tag != self._main_tag, self._tags.get(tag, len(self._tags)), branch != _PREFERRED_BRANCH, branch)
+        place_of_tag = (tag != self._main_tag, self._tags.get(tag, len(self._tags)))
+        return (*place_of_tag, _BRANCHES.get(branch, len(_BRANCHES)), branch)
 
     def _offering(self, runtime: str, own_tag: str) -> str | None:
         """The tag that offers a runtime, its own tag first."""
@@ -288,7 +294,8 @@ class _Maker:
         components = self._labels.components(image, self._languages)
         own = [each for each in components if each.id == ref.id]
         found = (own or list(components) or [Component(ref.id)])[0]
-        return found if found.name.get(DEFAULT) else replace(found, name={**found.name, DEFAULT: ref.id})
+        names = {language: name for language, name in found.name.items() if _can_be_seen(name)}
+        return replace(found, name={DEFAULT: ref.id, **names})
 
 
 def _runtime(found: Sequence[_Found]) -> str:

@@ -6,11 +6,15 @@ import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from PIL import Image, UnidentifiedImageError
+
 from builder.advice import Advice
 from builder.config import Pages
 from builder.errors import Exit, FlatdexError
 from builder.site.pages.languages import LOCALE, Language, catalogs
 from builder.templating import SHIPPED, Templates
+
+_LARGEST_LOGO = 1024 * 1024  # bytes
 
 
 class NotReadyError(FlatdexError):
@@ -37,8 +41,8 @@ def advice(pages: Pages | None) -> tuple[Advice, ...]:
 
 def _faults(pages: Pages) -> Iterator[str]:
     logo, folder = pages.theme.logo, pages.templates
-    if logo:
-        yield from _unreadable("theme.logo", logo)
+    if logo and (fault := _logo_fault(logo)):
+        yield f"theme.logo: {logo}: {fault}"
     if folder and not folder.is_dir():
         yield f"templates: there is no folder {folder}"
     elif folder:
@@ -50,12 +54,22 @@ def _faults(pages: Pages) -> Iterator[str]:
             yield error.what
 
 
-def _unreadable(key: str, file: Path) -> Iterator[str]:
+def _logo_fault(file: Path) -> str:
+    """Why browsers would not show it, or not soon; empty if they would."""
     try:
-        with file.open("rb"):
-            return
+        if file.stat().st_size > _LARGEST_LOGO:
+            return f"more than {_LARGEST_LOGO // 1024} KiB, which each visitor would load"
+        if file.suffix.lower() == ".svg":
+            return "" if b"<svg" in file.read_bytes() else "there is no <svg> in it"
+        with Image.open(file) as picture:
+            picture.verify()
+    except UnidentifiedImageError:
+        return "not a picture"
     except OSError as error:
-        yield f"{key}: {file}: {error.strerror}"
+        return error.strerror or "a broken picture"
+    except Exception as error:  # Pillow raises nearly everything for a broken file
+        return f"a broken picture: {error}"
+    return ""
 
 
 def _of_templates(folder: Path) -> Iterator[str]:
