@@ -56,12 +56,12 @@ def changes(previous: Snapshot | None, offered: Iterable[Offered], now: int) -> 
     """The changes to show, the newest first: those of `previous`, and what is different now, at `now` in seconds."""
     new = _by_place(offered)
     if previous is None:
-        return _newest_first(_first(new))
+        return _newest_first(_first(new, now))
     old = _by_place(_listed(previous))
     known = _remembered(previous)
     if known is None:  # a snapshot from before changes were kept
         same = {place: images for place, images in new.items() if _digests(old.get(place, {})) == _digests(images)}
-        known = list(_first(same))
+        known = list(_first(same, now))
     return _newest_first([*_between(old, new, time_text(now)), *known])
 
 
@@ -108,11 +108,11 @@ def _change(time: str, kind: str, place: _Place, images: _Images, before: _Image
     return Change(time, kind, *place, shown.digest, shown.name, shown.version, old_version)
 
 
-def _first(new: Mapping[_Place, _Images]) -> Iterator[Change]:
-    """Everything is new, since its image was made; what doesn't tell when is left out."""
+def _first(new: Mapping[_Place, _Images], now: int) -> Iterator[Change]:
+    """Everything is new, since its image was made; what doesn't tell when, or is of the future, is left out."""
     for place, images in sorted(new.items()):
         moments = [moment for image in images.values() if (moment := _moment(image.created))]
-        if moments:
+        if moments and 0 < min(moments) <= now:
             yield _change(time_text(min(moments)), NEW, place, images, {})
 
 

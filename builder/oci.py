@@ -23,6 +23,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _LONGEST_REPOSITORY = 255
+_LONGEST_TIME = 64  # characters: what is longer is no time
 _MOST_ENTRIES = 50_000
 _MOST_FAULTS = 5
 
@@ -30,7 +31,6 @@ _MOST_FAULTS = 5
 class Malformed(ValueError):
     """Bytes or values that are not what the specification says; the message says what."""
 
-_LONGEST_TIME = 64  # characters: what is longer is no time
 
 @dataclass(frozen=True)
 class Platform:
@@ -167,7 +167,7 @@ def parse_config(data: bytes) -> ImageConfig:
     return ImageConfig(
         os=_text(value, "os"),
         architecture=_text(value, "architecture"),
-        created=created if len(created := _text(value, "created")) <= _LONGEST_TIME else "",
+        created=_time(value, "created"),
         # An application's architectures have the same icons and texts: much memory, if each had its own.
         labels={key: sys.intern(text) for key, text in _strings(inner or {}, "Labels").items()},
     )
@@ -193,6 +193,11 @@ def _text(value: Mapping[str, Any], key: str) -> str:
     if not isinstance(text, str) or not _is_text(text):
         raise Malformed(f"`{key}` is not text")
     return text
+
+
+def _time(value: Mapping[str, Any], key: str) -> str:
+    text = _text(value, key)
+    return text if len(text) <= _LONGEST_TIME else ""
 
 
 def _list(value: Mapping[str, Any], key: str) -> list[Any]:

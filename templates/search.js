@@ -106,7 +106,7 @@ class Index {
   // one, or two that changed places. There is a row of distances for each letter; the next word, in order, goes on
   // from the rows of those that it begins with, too.
   near(word) {
-    const size = word.length, allowed = size >= 8 ? 2 : size >= 4 ? 1 : 0, longest = size + allowed;
+    const size = word.length, allowed = size > 100 ? 0 : size >= 8 ? 2 : size >= 4 ? 1 : 0, longest = size + allowed;
     if (!allowed) return;
     const rows = Array.from({length: longest + 1}, () => new Uint8Array(size + 1));
     const least = new Uint8Array(longest + 1).fill(99), lowest = new Uint8Array(longest + 1);

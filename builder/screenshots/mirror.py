@@ -67,7 +67,7 @@ class _Work:
         self._told = shots.known_to(previous)
         self._notes = Notes(folder / "notes", hosts)
         self._shelf = Shelf(folder / "pictures", previous, full)
-        self._makers = threading.Semaphore(min(4, len(os.sched_getaffinity(0))))
+        self._makers = threading.Semaphore(min(2, len(os.sched_getaffinity(0))))
         self._moved = time.monotonic()
         self._over = 0
 

@@ -12,7 +12,7 @@ from functools import cache
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 LARGEST = 10 * 1024 * 1024  # bytes
-_MOST_PIXELS = 40_000_000
+_MOST_PIXELS = 24_000_000  # a screen of 6K has 20; decoding takes some 20 bytes for each
 _FULL = (1600, 3200)  # pixels, width and height, that a picture is made to fit
 _SMALL = (640, 1280)
 _QUALITY = 85

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -60,7 +60,7 @@ class Surroundings:
     changes: Callable[[Iterable[Offered]], tuple[Change, ...]] = _no_changes
     pictures: Callable[[Iterable[str]], Pictures] = _no_pictures
     memory: Memory = field(default_factory=Memory)
-    published: Container[str] = frozenset()
+    published: Collection[str] = frozenset()
     """The paths of the newest snapshot's files."""
 
 

@@ -436,7 +436,7 @@ def test_a_token_service_with_a_problem_is_asked_again() -> None:
         ('Bearer service="s"', []),
         ('Bearer realm="ftp://a/t"', []),
         ('Bearer realm="file:///etc/passwd"', []),
-        ("Checksum", []),
+        ("Digest", []),
         ('"', []),
         (",,,==,", []),
     ],

@@ -187,8 +187,8 @@ def test_blobs_of_layouts_become_a_registry_of_files(nasty: Config) -> None:
     assert json.loads(found["testing/index/static"])["Registry"] == "../../"
     for result in index["Results"]:
         for image in result["Images"]:
-            manifest = found[f"v2/{result['Name']}/manifests/{image['Checksum']}"]
-            assert oci.digest_of(manifest) == image["Checksum"]
+            manifest = found[f"v2/{result['Name']}/manifests/{image['Digest']}"]
+            assert oci.digest_of(manifest) == image["Digest"]
             value = json.loads(manifest)
             for blob in (value["config"], *value["layers"]):
                 data = found[f"v2/{result['Name']}/blobs/{blob['digest']}"]

@@ -111,3 +111,8 @@ def test_a_time_without_a_zone_is_utc_wherever_a_build_runs(monkeypatch: pytest.
         monkeypatch.undo()
         time.tzset()
     assert change.time == "2026-01-01T00:30:00Z"
+
+
+def test_an_image_of_the_future_does_not_stand_above_all_that_comes() -> None:
+    assert changes.changes(None, [replace(HELLO, created="9999-12-31T23:59:59Z")], NOW) == ()
+    assert changes.changes(None, [replace(HELLO, created="0001-01-01T00:00:00Z")], NOW) == ()

@@ -69,7 +69,7 @@ def test_one_image_byte_by_byte() -> None:
     one = image(labels={flatpak.REF: ref_of(), flatpak.METADATA: "[A]\n", "other": "x"})
     assert rendered("https://r.example.org/", (one,), Form.LABELS).decode() == (
         '{"Registry":"https://r.example.org/","Results":[{"Images":[{"Annotations":{},"Architecture":"amd64",'
-        f'"Checksum":"{one.digest}","Labels":{{"org.flatpak.metadata":"[A]\\n","org.flatpak.ref":"{ref_of()}"}},'
+        f'"Digest":"{one.digest}","Labels":{{"org.flatpak.metadata":"[A]\\n","org.flatpak.ref":"{ref_of()}"}},'
         '"MediaType":"application/vnd.oci.image.manifest.v1+json","OS":"linux","Tags":["latest"]}],"Lists":[],'
         '"Name":"hello"}]}'
     )
@@ -188,7 +188,7 @@ def test_an_index_is_the_same_in_any_order_of_arrival(found: list[Image], random
         b'{"Registry":"","Results":[]}',
         b'{"Registry":"/", "Results":[]}',
         b'{"Registry":"/","Results":[{"Lists":[],"Name":"a"}]}',
-        b'{"Registry":"/","Results":[{"Images":[{"Checksum":"sha256:1"}],"Lists":[],"Name":"a"}]}',
+        b'{"Registry":"/","Results":[{"Images":[{"Digest":"sha256:1"}],"Lists":[],"Name":"a"}]}',
         b'{"Registry":"\xff","Results":[]}',
     ],
 )

@@ -188,3 +188,16 @@ def test_an_application_is_never_taken_for_a_part(tmp_path: Path) -> None:
 def test_an_odd_branch_does_not_come_before_the_usual_ones(tmp_path: Path) -> None:
     (main, *_) = items(tmp_path, app(branch="-x"), app(branch="master"), app(branch="24.08"))["Hello"].channels
     assert main.branch == "master"
+
+
+def test_a_branch_that_was_published_keeps_its_name(tmp_path: Path) -> None:
+    images = {"stable": (app(branch="devel"), app("Other", branch="DEVEL"), app())}
+    of = config(tmp_path)
+    published = {"refs/latest/devel/org.flatdex.Hello.flatpakref"}
+    found = {item.id: item for item in offer.items(of, images, Labels(of, ()), published)}
+    assert [each.flatpakref for each in found["org.flatdex.Hello"].channels][1] in published
+
+
+@pytest.mark.parametrize(("created", "changed"), [("zzzz", ""), ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z")])
+def test_a_date_that_is_none_is_not_shown(tmp_path: Path, created: str, changed: str) -> None:
+    assert items(tmp_path, app(created=created))["Hello"].changed == changed

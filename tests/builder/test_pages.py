@@ -104,7 +104,7 @@ def test_an_application_is_listed_in_each_of_its_categories_and_once_on_the_fron
     for category in ("office", "utilities"):
         assert any(each.endswith(link) for each in read(found, f"categories/{category}/index.html").links)
     front = read(found, "index.html").links
-    assert front.count(link) == 2  # what is new, and its category
+    assert front.count(link) == 1
     assert "categories/utilities/index.html" not in front
     assert "../../categories/utilities/index.html" in read(found, link).links
 
@@ -274,6 +274,8 @@ def test_what_changed_is_on_its_page_and_in_the_feed(tmp_path: Path) -> None:
         write(store, made(of, app(), app("Old")), of, 1_790_000_000)
         newer = _next(of, store, app(version="1.1"), app("New"))
     page, feed = words(newer, "changes/index.html"), text_of(newer, "feed.atom")
+    new = text_of(newer, "index.html").partition('id="new"')[2].partition("</section>")[0]
+    assert re.findall(r'href="apps/org\.flatdex\.(\w+)/', new) == ["Hello", "New"]
     for name, kind in (("Hello", "updated"), ("Old", "gone"), ("New", "new")):
         assert name in page
         assert f'<category term="{kind}"/>' in feed

@@ -45,7 +45,7 @@ def _images_of(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check_image(image: dict[str, Any]) -> None:
-    assert _DIGEST.fullmatch(image["Checksum"]), "a client ends itself over such a digest"
+    assert _DIGEST.fullmatch(image["Digest"]), "a client ends itself over such a digest"
     for key in ("MediaType", "OS", "Architecture"):
         assert isinstance(image[key], str)
         assert image[key]

@@ -42,7 +42,7 @@ def repository(layout: Layout) -> str:
 
 def result(layout: Layout) -> dict[str, Any]:
     image = {
-        "Checksum": layout.descriptor["digest"],
+        "Digest": layout.descriptor["digest"],
         "MediaType": layout.descriptor["mediaType"],
         "OS": layout.config["os"],
         "Architecture": layout.config["architecture"],

@@ -469,7 +469,7 @@ class Remote:
         manifest = get(f"{base}/manifests/{digest}", Accept=OCI_MANIFEST).json()
         config = get(f"{base}/blobs/{manifest['config']['digest']}").json()
         return {
-            "Checksum": digest,
+            "Digest": digest,
             "MediaType": OCI_MANIFEST,
             "OS": config["os"],
             "Architecture": config["architecture"],
@@ -542,7 +542,7 @@ def test_flatpak_needs_the_authenticator_without_a_token_type(
 def test_flatpak_notices_a_forged_image(real_tmp: Path, remote: Remote, layouts: dict[str, Path]) -> None:
     remote.publish({"platform": layouts["platform"]}, NO_TOKEN)
     index = remote.folder / "index/static"
-    digest = json.loads(index.read_text())["Results"][0]["Images"][0]["Checksum"]
+    digest = json.loads(index.read_text())["Results"][0]["Images"][0]["Digest"]
     index.write_text(index.read_text().replace(digest, f"sha256:{'0' * 64}"))
     flatpak = Flatpak(real_tmp / "client")
     with Apache(real_tmp / "apache", remote.folder) as apache:

@@ -7,7 +7,7 @@ import html
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from builder.config import Config, Remote
 from builder.flatpak import Ref
 from builder.site import flatpakref
 from builder.site.labels import Labels
+from builder.site.pages.languages import day_of
 from builder.site.pages.memory import fingerprint
 
 _BRANCHES = {"stable": 0, "master": 1, "main": 2, "beta": 3}
@@ -112,7 +113,7 @@ def items(
     config: Config,
     images: Mapping[str, Iterable[catalog.Image]],
     labels: Labels,
-    published: Container[str] = frozenset(),
+    published: Collection[str] = frozenset(),
 ) -> tuple[Item, ...]:
     """All that has a page of its own or a line on one, by kind and id; `images` are those of each index.
 
@@ -130,7 +131,9 @@ def items(
                 if not flatpak.is_part(ref):
                     found[ref.kind, ref.id][tag, ref.branch].append(_Found(ref, image))
     folders = told_apart({identifier for _, identifier in found}, lambda name: f"refs/{name}.flatpakref" in published)
-    branches = told_apart({branch for places in found.values() for _, branch in places}, _BRANCHES.__contains__)
+    taken = {path.split("/")[2] for path in published if path.startswith("refs/") and path.count("/") == 3}
+    known = taken.union(_BRANCHES)
+    branches = told_apart({branch for places in found.values() for _, branch in places}, known.__contains__)
     make = _Maker(config, config.remote, labels, offered, branches)
     return tuple(make.item(folders[key[1]], found[key]) for key in sorted(found))
 
@@ -251,7 +254,7 @@ class _Maker:
             metadata=metadata,
             runtime=_runtime(found[order[0]]),
             end_of_life=_end_of_life(image),
-            changed=max(each.image.created for each in found[order[0]]),
+            changed=max(filter(day_of, (each.image.created for each in found[order[0]])), default=""),
         )
 
     def _preference(self, place: tuple[str, str]) -> tuple[bool, int, int, str]:

@@ -149,10 +149,11 @@ class Views:
         """The names of the categories that an application is listed under."""
         return " ".join(self.say(category.name) for category in categories_of(item.component.categories))
 
-    def new(self) -> tuple[Card, ...]:
-        """The applications whose images were made last."""
-        dated = [item for item in self.applications if item.changed and item.end_of_life is None]
-        return tuple(map(self.card, sorted(dated, key=lambda item: (item.changed, item.id), reverse=True)[:NEW]))
+    def new(self, changes: Iterable[Change]) -> tuple[Card, ...]:
+        """The applications that came or were updated last; what images say of themselves counts for nothing here."""
+        ids = dict.fromkeys(change.id for change in changes if change.type == "app" and change.kind != GONE)
+        found = (self.by_id.get((True, identifier)) for identifier in ids)
+        return tuple(self.card(item) for item in found if item and item.end_of_life is None)[:NEW]
 
     def groups(self, room: int) -> tuple[Group, ...]:
         """All categories, each with its share of the `room` for applications; small ones leave theirs to others.

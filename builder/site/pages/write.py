@@ -115,7 +115,7 @@ class _Writer:
     def pages(self, views: Views, changes: Sequence[Change]) -> Iterator[tuple[str, Content]]:
         """All pages, by their paths."""
         self._common["add_command"] = views.remotes()[0].command
-        yield self._page("front.html", "index.html", self._front(views))
+        yield self._page("front.html", "index.html", self._front(views, changes))
         yield from self._listed(views)
         for item in views.applications:
             made_of = (item.fingerprint, views.beside(item))
@@ -130,9 +130,9 @@ class _Writer:
         if self._main:
             yield self._page("404.html", "404.html", {})
 
-    def _front(self, views: Views) -> dict[str, object]:
+    def _front(self, views: Views, changes: Sequence[Change]) -> dict[str, object]:
         return {
-            "new": views.new(),
+            "new": views.new(changes),
             "groups": views.groups(ON_FRONT if len(views.applications) <= ON_FRONT else ON_FRONT - NEW),
             "channels": views.remotes(),
             "applications": len(views.applications),
