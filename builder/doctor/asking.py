@@ -106,6 +106,7 @@ class Asker:
         authorizer = Authorizer(origin_of(home), _nobody) if home else None
         self._transport = Transport(CONNECTIONS, home, authorizer, tls, peers=peers)
         self._troubles: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
         self._lock = threading.Lock()
         self.certificates: dict[str, Mapping[str, Any]] = {}
         """What servers showed, by their origins."""
@@ -122,7 +123,8 @@ class Asker:
         """What it came to, after redirects."""
         origin = origin_of(question.url)
         if self._troubles[origin] >= _MOST_TROUBLES:
-            return Answer(question.url, trouble=Trouble.UNREACHABLE, why="not asked: too many requests came to nothing")
+            reason = f"not asked: too many requests came to nothing: {self._reasons.get(origin, '')}"
+            return Answer(question.url, trouble=Trouble.UNREACHABLE, why=reason[:_LONGEST_WHY])
         if time.monotonic() > self._until:
             return Answer(question.url, trouble=Trouble.SLOW, why="not asked: what was asked before took too long")
         deadline = time.monotonic() + (question.seconds or self._seconds)
@@ -138,6 +140,7 @@ class Asker:
             trouble, why = Trouble.UNREACHABLE, f"not a URL that can be asked: {error}"
         with self._lock:
             if trouble in (Trouble.UNREACHABLE, Trouble.SLOW):
+                self._reasons[origin] = why
                 self._troubles[origin] += 1
             else:
                 del self._troubles[origin]

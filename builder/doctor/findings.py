@@ -196,9 +196,11 @@ CODES: Mapping[str, Code] = {
     "runtime-missing": Code(
         _W,
         "Users can't install it unless they have another remote, which nobody tells them of.",
-        "Publish the runtime in this tag, too, or name its remote: `runtime_repo`, which .flatpakref files tell clients.",
+        "Publish the runtime in this tag, too, or name its remote (`runtime_repo`): .flatpakref files pass it on.",
     ),
-    "runtime-elsewhere": Code(_N, "Users get its runtime from another remote.", "Nothing, if that is meant."),
+    "runtime-elsewhere": Code(
+        _N, "Users get its runtime from another remote, or another tag.", "Nothing, if that is meant."
+    ),
     "appdata-broken": Code(
         _W, "It vanishes from searches and software centres, without a word.", "Mend the metainfo, and build it anew."
     ),

@@ -33,6 +33,18 @@ indexes:
   defaults: {{architectures: [amd64], annotations: true}}
   stable: {{tags: [latest]}}
 """
+TWO_TAGS = f"""
+store: ./store
+remote: {{name: example, title: Example, url: "{PUBLIC}", runtime_repo: "https://dl.example.net/x.flatpakrepo"}}
+sources:
+  one: {{layouts: ["./images/*"]}}
+  two: {{layouts: ["./beta/*"], tag: beta}}
+indexes:
+  defaults: {{annotations: true}}
+  stable: {{tags: [latest], sources: [one]}}
+  beta: {{tags: [beta], sources: [two]}}
+"""
+"""The application is in both tags, its runtime in the first one only."""
 NGINX = """
 location = /index/static {
     default_type application/json;
@@ -62,6 +74,13 @@ def build(folder: Path, config: str = CONFIG) -> Flatdex:
     flatdex.run("build")
     flatdex.run("promote")
     return flatdex
+
+
+def build_two_tags(folder: Path, config: str = TWO_TAGS) -> Flatdex:
+    """The same with another version of the application in a tag of its own."""
+    made = write_application(folder / "beta", version="2.0", created="2026-01-03T03:04:05Z")
+    made.rename(made.with_name("demo-beta"))
+    return build(folder, config)
 
 
 @dataclass(frozen=True)
@@ -129,8 +148,8 @@ class Copy:
 
         def renamed(index: Index) -> None:
             for image in images(index):
-                if image["Checksum"] == old.name:
-                    image["Checksum"] = digest
+                if image["Digest"] == old.name:
+                    image["Digest"] = digest
 
         self.edit_indexes(renamed)
         old.unlink()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.doctor.site import Copy, Index, by_apache, codes, copied, found
+from tests.doctor.site import PUBLIC, Copy, Index, by_apache, codes, copied, found
 from tests.real.apache import Apache
 from tests.real.nginx import Nginx
 from tests.real.process import free_port
@@ -95,6 +95,31 @@ def test_a_page_in_place_of_a_remote(real_tmp: Path, copy: Copy) -> None:
     copy.write("page.html", page.encode())
     with Nginx(real_tmp / "nginx", copy.root, extra="location / { try_files /page.html =404; }") as nginx:
         assert codes(nginx.url) == {"is-page"}
+
+
+@pytest.mark.parametrize("path", ["index.html", "apps/", "apps/org.flatdex.Demo/index.html"])
+@pytest.mark.parametrize("mount", ["/", "/a/b/"])
+def test_a_page_of_a_remote_in_place_of_it(real_tmp: Path, copy: Copy, mount: str, path: str) -> None:
+    """As somebody copies it from a browser: what was meant is said, and nothing of its files is called wrong."""
+    with Apache(real_tmp / "apache", copy.root, mount=mount) as apache:
+        (only,) = found(f"{apache.url}{path}", public="")
+        assert only.code == "is-page" and f"did you mean {apache.url}?" in only.what
+
+
+def test_a_page_that_names_a_remote_elsewhere(real_tmp: Path, copy: Copy) -> None:
+    (real_tmp / "pages").mkdir()
+    (real_tmp / "pages" / "index.html").write_text('<a href="example.flatpakrepo">add</a>')
+    (real_tmp / "pages" / "example.flatpakrepo").write_bytes((copy.root / "example.flatpakrepo").read_bytes())
+    with Apache(real_tmp / "apache", real_tmp / "pages", extra="DirectoryIndex index.html") as apache:
+        (only,) = found(apache.url, public="")
+        assert only.code == "is-page" and f"did you mean {PUBLIC}?" in only.what
+        assert codes(apache.url) == {"index-missing"}  # then it is the page of the remote itself
+
+
+def test_a_folder_below_a_remote(real_tmp: Path, copy: Copy) -> None:
+    with Apache(real_tmp / "apache", copy.root) as apache:
+        only = found(f"{apache.url}flatpaks/", public="")
+    assert {each.code for each in only} == {"index-missing"} and f"did you mean {apache.url}?" in only[0].what
 
 
 def test_a_registry_in_place_of_a_remote(real_tmp: Path) -> None:

@@ -33,11 +33,11 @@ def with_a_number(index: Index) -> None:
 
 
 def with_a_short_digest(index: Index) -> None:
-    images(index)[0]["Checksum"] = "sha256:abc"
+    images(index)[0]["Digest"] = "sha256:abc"
 
 
 def with_sha512(index: Index) -> None:
-    images(index)[0]["Checksum"] = "sha512:" + 128 * "0"
+    images(index)[0]["Digest"] = "sha512:" + 128 * "0"
 
 
 def with_a_ref_twice(index: Index) -> None:

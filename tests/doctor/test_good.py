@@ -108,6 +108,19 @@ def test_a_dispatch_of_more_tags_is_followed(real_tmp: Path) -> None:
         assert seen(f"{apache.url}#testing").tags == ("testing",)
 
 
+def test_quiet_is_quiet_where_nothing_is_of_weight(real_tmp: Path, built: Flatdex, copy: Copy) -> None:
+    """So that cron has nothing to mail."""
+    copy.add("index/.htaccess", "ForceType text/plain")
+    with Apache(real_tmp / "apache", copy.root) as apache:
+        given = ("doctor", apache.url, "--public", PUBLIC)
+        assert "note    index-type" in built.run(*given).stdout
+        quiet = built.run("-q", *given)
+        assert (quiet.stdout, quiet.stderr) == ("", "")
+        copy.add("index/.htaccess", "Header unset Cache-Control")
+        told = built.run("-q", *given, check=False)
+    assert told.returncode == 1 and told.stdout.startswith("warning cache-silent") and "note" not in told.stdout
+
+
 @pytest.mark.parametrize("sample", [0, 1, 2])
 def test_a_sample_is_the_same_each_time(real_tmp: Path, copy: Copy, sample: int) -> None:
     with Apache(real_tmp / "apache", copy.root) as apache:

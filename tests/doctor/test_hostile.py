@@ -143,7 +143,7 @@ def an_index(*images: Json, **more: Any) -> bytes:
 
 def an_image(number: int = 0, **more: Any) -> Json:
     """An image of it."""
-    given = {"Checksum": f"sha256:{number:064x}", "MediaType": "x", "OS": "linux", "Architecture": "amd64", "Tags": []}
+    given = {"Digest": f"sha256:{number:064x}", "MediaType": "x", "OS": "linux", "Architecture": "amd64", "Tags": []}
     return {**given, "Labels": flatpak_labels(f"app/org.flatdex.App{number}/x86_64/stable"), "Annotations": {}, **more}
 
 
@@ -198,7 +198,7 @@ def test_redirects_go_nowhere_else() -> None:
             assert codes(server.url) <= {"redirect-broken", "index-failing"}
 
 
-_KEYS = ["Registry", "Results", "Name", "Images", "Checksum", "OS", "Architecture", "Tags", "Labels", "Annotations"]
+_KEYS = ["Registry", "Results", "Name", "Images", "Digest", "OS", "Architecture", "Tags", "Labels", "Annotations"]
 _LABELS = ["org.flatpak.ref", "org.flatpak.metadata", "org.freedesktop.appstream.appdata"]
 _TEXTS = ["sha256:0", "app/a.b.c/x/y", "/", "latest"]
 _VALUES = st.recursive(

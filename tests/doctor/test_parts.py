@@ -68,6 +68,11 @@ def test_what_is_no_remote_is_said(text: str, word: str) -> None:
         ["http://127.0.0.1/", "--sample", "-1"],
         ["http://127.0.0.1/", "--timeout", "0"],
         ["http://127.0.0.1/", "--public", "nowhere"],
+        ["http://127.0.0.1/", "--address", "foo"],
+        ["http://127.0.0.1/", "--address", ""],
+        ["http://127.0.0.1/", "--ca", "/nope"],
+        ["http://127.0.0.1/", "--ca", "."],
+        ["http://127.0.0.1/x.flatpakrepo", "--ca", "/nope"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, args: list[str]) -> None:
@@ -78,7 +83,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, args: list[str]) -> None:
 def test_an_authority_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     ended = flatdex("doctor", "http://127.0.0.1:1/", "--ca", "ca.pem", cwd=tmp_path)
-    assert ended.returncode == 1 and "--ca" in ended.stderr
+    assert ended.returncode == 2 and "--ca" in ended.stderr and "ca.pem holds no certificate" in ended.stderr
 
 
 def test_queries_in_both_orders() -> None:

@@ -57,6 +57,20 @@ def test_the_configuration_can_ask_for_it(target: tuple[Flatdex, Apache]) -> Non
     assert len(later) == len(pulled), "what is there already is not pulled each time"
 
 
+def test_a_runtime_of_another_remote_is_known_each_time(target: tuple[Flatdex, Apache]) -> None:
+    """Also where nothing is new, so that no image is pulled: cron would mail it again and again."""
+    flatdex, apache = target
+    named = 'runtime_repo: "https://dl.example.net/x.flatpakrepo", url:'
+    flatdex.config.write_text(flatdex.config.read_text().replace("url:", named, 1) + "doctor: true\n")
+    offer(flatdex, "1.0")
+    for _ in range(3):
+        ended = flatdex.run("publish", check=False)
+        assert (ended.returncode, ended.stderr) == (DONE, "")
+    for sample in ("0", "1", "5"):
+        ended = flatdex.run("doctor", apache.url, "--public", PUBLIC, "--sample", sample)
+        assert "note    runtime-elsewhere: tag latest, amd64: app/org.flatdex.Demo" in ended.stdout
+
+
 def test_nothing_is_said_of_a_good_target(target: tuple[Flatdex, Apache]) -> None:
     from demo.images import write_runtime
 
