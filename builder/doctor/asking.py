@@ -22,6 +22,8 @@ from builder.sources.tls import Tls
 from builder.sources.transport import AGENT, Transport
 
 CONNECTIONS = 8
+_PATIENCE = 10.0  # seconds after which a body has to come at _SLOWEST
+_SLOWEST = 1024  # bytes a second
 _REDIRECTS = 5
 _REDIRECTING = (301, 302, 303, 307, 308)
 _CHUNK = 256 * 1024
@@ -127,7 +129,7 @@ class Asker:
             return Answer(question.url, trouble=Trouble.UNREACHABLE, why=reason[:_LONGEST_WHY])
         if time.monotonic() > self._until:
             return Answer(question.url, trouble=Trouble.SLOW, why="not asked: what was asked before took too long")
-        deadline = time.monotonic() + (question.seconds or self._seconds)
+        deadline = min(time.monotonic() + (question.seconds or self._seconds), self._until + self._seconds)
         found = _Progress()
         trouble, why = Trouble.NONE, ""
         try:
@@ -194,13 +196,15 @@ class Asker:
 def _read(question: Question, answer: BaseHTTPResponse, found: _Progress, deadline: float) -> None:
     parts: list[bytes] = []
     digest = hashlib.sha256()
+    started = time.monotonic()
     # read1 returns what one read of the socket gives: a server that drips can't keep us within a single call.
     while part := answer.read1(_CHUNK, decode_content=False):
         found.size += len(part)
         if found.size > question.limit:
             raise _Ended(Trouble.LARGE, f"more than {question.limit} bytes")
-        if time.monotonic() > deadline:
-            raise _Ended(Trouble.SLOW, f"only {found.size} bytes came in time")
+        now = time.monotonic()
+        if now > deadline or (now - started > _PATIENCE and found.size < _SLOWEST * (now - started)):
+            raise _Ended(Trouble.SLOW, f"only {found.size} bytes came in {now - started:.0f} seconds")
         digest.update(part)
         if question.kept:
             parts.append(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 from builder import oci
@@ -80,4 +81,9 @@ def named_by(value: str) -> str | None:
 def is_loopback(url: str) -> bool:
     """Whether the URL leads to this machine, so that nobody can listen in on the way."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name, perhaps one that begins like an address
+        return False

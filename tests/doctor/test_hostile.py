@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builder.doctor import asking
 from builder.doctor.checks import findings
 from builder.doctor.listing import parse
 from builder.doctor.seen import LARGEST_INDEX, Answer, Site, Visit
@@ -87,6 +88,15 @@ def test_nobody_holds_it_up(answer: Callable[[socket.socket], None]) -> None:
     with raw(answer) as url:
         assert codes(url, seconds=1.0) == {"too-slow"}
     assert time.monotonic() - started < 15
+
+
+def test_what_drips_is_left_long_before_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer may have an hour, but not byte by byte."""
+    monkeypatch.setattr(asking, "_PATIENCE", 0.5)
+    started = time.monotonic()
+    with raw(dripping_body) as url:
+        assert codes(url, seconds=600.0) == {"too-slow"}
+    assert time.monotonic() - started < 30
 
 
 def test_patience_ends() -> None:

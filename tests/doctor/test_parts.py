@@ -16,7 +16,7 @@ from builder.doctor.checks import CHECKS, findings
 from builder.doctor.cli import summary, table
 from builder.doctor.findings import CODES, Weight, finding
 from builder.doctor.http_checks import lifetime
-from builder.doctor.place import Place, named_by, query, understood
+from builder.doctor.place import Place, is_loopback, named_by, query, understood
 from builder.doctor.seen import LARGEST_INDEX, Address, Answer, Site, Visit, unpacked
 from builder.errors import UsageError
 from builder.sources import addresses
@@ -200,3 +200,18 @@ def test_each_code_is_told_by_some_check_and_by_the_tests() -> None:
     assert len(CHECKS) == len(set(CHECKS))
     for name, kind in CODES.items():
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name) and kind.means.endswith((".", "?")) and kind.mend
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://localhost:80/", True),
+        ("http://127.9.9.9/", True),
+        ("http://[::1]/", True),
+        ("http://127.evil.example/", False),
+        ("http://127.0.0.1.example/", False),
+        ("http://10.0.0.1/", False),
+    ],
+)
+def test_only_this_machine_is_this_machine(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
