@@ -19,6 +19,7 @@ from builder.catalog import Catalog, choose
 from builder.config import Config
 from builder.description import Snapshot
 from builder.site.labels import Labels
+from builder.site.pages import items as making
 from builder.site.pages import offer
 from builder.site.pages.memory import Memory
 from builder.site.pages.write import pages
@@ -81,7 +82,7 @@ def _build(config: Config, store: Store, found: Catalog, now: int, note: dict[st
     memory = Memory("bench", previous, note)
     images = {index.name: choose(found, index).images for index in config.indexes}
     labels = Labels(config, frozenset(entry.sha256 for entry in previous.files) if previous else ())
-    items = offer.items(config, images, labels)
+    items = making.items(config, images, labels)
     changed = partial(changes.changes, previous, now=now)(tuple(offer.offered(items, images)))
     files = {**dict(pages(config, items, changed, {}, memory)), **labels.files}
     made = Site(files, images, (), offered=tuple(offer.offered(items, images)), changes=changed)

@@ -12,9 +12,9 @@ from builder import changes
 from builder.advice import Advice
 from builder.changes import Offered
 from builder.config import Config
+from builder.content import Files, InMemory
 from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
 from builder.screenshots import shots
-from builder.site.content import Files, InMemory
 from builder.site.tree import Site
 from builder.stale import Stale
 

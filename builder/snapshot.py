@@ -10,10 +10,10 @@ from builder import dates, plan, writing
 from builder.advice import Advice
 from builder.compress import Segments
 from builder.config import Config
+from builder.content import Made, OnDisk
 from builder.description import DESCRIPTION, FileEntry, Snapshot, snapshot_id
 from builder.files import files_in
 from builder.history import history_of
-from builder.site.content import Made, OnDisk
 from builder.site.tree import Gzip, Site
 from builder.stale import Stale
 from builder.store import Store

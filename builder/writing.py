@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from builder import files
+from builder.content import Content, InMemory, Made, OnDisk
 from builder.description import DESCRIPTION, FileEntry, KeptEntry, Snapshot
 from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable, sha256_of
 from builder.parallel import threads
-from builder.site.content import Content, InMemory, Made, OnDisk
 from builder.store import UNFINISHED, Store
 
 _CHUNK = 1024 * 1024

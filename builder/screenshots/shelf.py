@@ -13,11 +13,11 @@ from collections.abc import Container
 from pathlib import Path
 
 from builder import files
+from builder.content import InMemory, OnDisk
 from builder.description import Snapshot
 from builder.files import create_private
 from builder.screenshots.shots import Known, KnownShot, Picture, Shot
 from builder.screenshots.webp import Webp
-from builder.site.content import InMemory, OnDisk
 
 
 class Shelf:

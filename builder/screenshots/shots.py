@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from builder.advice import Advice
+from builder.content import InMemory, OnDisk
 from builder.description import Snapshot
 from builder.report import counted
-from builder.site.content import InMemory, OnDisk
 
 KEY = "screenshots"
 """Of `snapshot.json`, and the name of the folder in the site."""

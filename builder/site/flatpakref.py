@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from builder.config import Remote
+from builder.content import InMemory
 from builder.site import flatpakrepo, keyfile
-from builder.site.content import InMemory
 
 
 def path(identifier: str, tag: str, branch: str, main: bool) -> str:

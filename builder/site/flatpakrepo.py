@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from builder.config import Remote
+from builder.content import Files, InMemory
 from builder.site import keyfile
-from builder.site.content import Files, InMemory
 
 
 def files(remote: Remote, tags: tuple[str, ...], main_tag: str) -> Files:

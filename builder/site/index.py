@@ -9,7 +9,7 @@ from itertools import groupby
 from builder import flatpak
 from builder.catalog import Image
 from builder.config import Form, Token
-from builder.site.content import Joined
+from builder.content import Joined
 
 Entry = Callable[[Image], bytes]
 """The entry of an image in an index, as JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from builder.site.content import InMemory
+from builder.content import InMemory
 
 
 def render(group: str, entries: Mapping[str, str]) -> InMemory:

@@ -9,8 +9,8 @@ from builder.appdata import reading
 from builder.appdata.components import Component, look
 from builder.catalog import Image, Skip
 from builder.config import Config, Form, Index
+from builder.content import Content, InMemory
 from builder.site import icons, index
-from builder.site.content import Content, InMemory
 
 _Key = tuple[bool, str, str, str]
 

@@ -11,10 +11,11 @@ from builder.appdata.components import DEFAULT
 from builder.catalog import Catalog, Image, Skip, choose
 from builder.changes import Change, Offered
 from builder.config import Config, Remote, Variant
+from builder.content import Content, Files, InMemory, Made, OnDisk
 from builder.parallel import threads
 from builder.site import flatpakref, flatpakrepo, index
-from builder.site.content import Content, Files, InMemory, Made, OnDisk
 from builder.site.labels import Labels
+from builder.site.pages import items as making
 from builder.site.pages import offer
 from builder.site.pages.memory import Memory
 from builder.site.pages.offer import Item
@@ -77,7 +78,7 @@ def site(
     images = {name: _offered(config, name, choice.images) for name, choice in chosen.items()}
     labels = Labels(config, checked_icons)
     surroundings = surroundings or Surroundings()
-    items = offer.items(
+    items = making.items(
         config, images, labels, surroundings.published
     )  # first, since it reads whole what indexes only look through
     files: dict[str, Content] = {}

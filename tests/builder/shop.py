@@ -10,7 +10,7 @@ from typing import Any
 
 from builder.catalog import Catalog, Image, collected
 from builder.config import Config
-from builder.site.content import Content, InMemory, Joined
+from builder.content import Content, InMemory, Joined
 from builder.site.tree import Site, Surroundings, site
 from tests.builder.helpers import digest, flatpak_labels, icon_uri, image, loaded
 

@@ -131,6 +131,7 @@ def test_a_site_has_all_its_files(nasty: Config) -> None:
     ]
     folders = [f"{tag}/index/{name}" for tag in ("latest", "testing") for name in (".htaccess", "static", "static.gz")]
     others = [".htaccess", "index/.htaccess", "index/static", "nasty.flatpakrepo", "nasty-testing.flatpakrepo"]
+    others += [f"refs/org.flatdex.{name}.flatpakref" for name in ("Annotated", "Docker", "Hello", "Multi")]
     assert sorted(paths) == sorted([*variants, *folders, *others])
 
 

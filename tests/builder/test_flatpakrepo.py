@@ -7,8 +7,8 @@ import configparser
 import pytest
 
 from builder.config import Remote
+from builder.content import InMemory
 from builder.site import flatpakrepo
-from builder.site.content import InMemory
 
 REMOTE = Remote("example", "Example", "https://example.org/", "https://example.org/")
 

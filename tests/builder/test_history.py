@@ -11,11 +11,11 @@ import pytest
 
 from builder import dates, plan, snapshot
 from builder.config import GRACE, Config
+from builder.content import InMemory
 from builder.description import Snapshot, spells_hash
 from builder.errors import FlatdexError
 from builder.files import replace_file
 from builder.history import history_of
-from builder.site.content import InMemory
 from builder.site.tree import Site
 from builder.store import Store
 from tests.builder.helpers import GOOD, loaded

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from builder.appdata.versions import newest_version
 from builder.catalog import Image
 from builder.site.labels import Labels
+from builder.site.pages import items as making
 from builder.site.pages import offer
-from builder.site.pages.offer import EndOfLife, Item, newest_version, told_apart
+from builder.site.pages.names import told_apart
+from builder.site.pages.offer import EndOfLife, Item
 from tests.builder.shop import TWO_TAGS, app, appdata, config, variant
 
 END = "org.flatpak.commit-metadata.ostree.endoflife"
@@ -22,7 +25,7 @@ def items(folder: Path, *images: Image, text: str = TWO_TAGS) -> dict[str, Item]
     by_index = {
         index.name: tuple(image for image in images if not image.tags.isdisjoint(index.tags)) for index in of.indexes
     }
-    return {item.id.rpartition(".")[2]: item for item in offer.items(of, by_index, Labels(of, ()))}
+    return {item.id.rpartition(".")[2]: item for item in making.items(of, by_index, Labels(of, ()))}
 
 
 def test_an_item_has_all_its_channels_the_main_one_first(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_of_several_components_its_own_counts(tmp_path: Path) -> None:
 def test_icons_are_files_even_where_indexes_hold_them_inside(tmp_path: Path) -> None:
     of = config(tmp_path, text=TWO_TAGS.replace("tags: [latest],", "tags: [latest], extract_icons: false,"))
     labels = Labels(of, ())
-    (item,) = offer.items(of, {"stable": (app(),), "beta": ()}, labels)
+    (item,) = making.items(of, {"stable": (app(),), "beta": ()}, labels)
     assert [size for size, _ in item.icons] == [64, 128]
     assert set(labels.files) == {path for _, path in item.icons}
 
@@ -141,7 +144,7 @@ def test_the_newest_version(releases: str, version: str) -> None:
 def test_names_and_versions_are_told_of_what_is_offered(tmp_path: Path) -> None:
     of = config(tmp_path)
     images = {"stable": (app(), app("Hello.Locale", kind="runtime"))}
-    found = list(offer.offered(offer.items(of, images, Labels(of, ())), images))
+    found = list(offer.offered(making.items(of, images, Labels(of, ())), images))
     assert [(each.index, each.name, each.version) for each in found] == [("stable", "Hello", "1.0"), ("stable", "", "")]
 
 
@@ -154,7 +157,7 @@ def test_ids_that_differ_in_case_alone_have_folders_that_differ_in_more() -> Non
 def test_who_was_here_first_keeps_its_name(tmp_path: Path) -> None:
     of = config(tmp_path)
     images = (app("good"), app("GOOD"))
-    found = offer.items(of, {"stable": images}, Labels(of, ()), {"refs/org.flatdex.good.flatpakref"})
+    found = making.items(of, {"stable": images}, Labels(of, ()), {"refs/org.flatdex.good.flatpakref"})
     assert {item.id: item.folder == item.id for item in found} == {"org.flatdex.GOOD": False, "org.flatdex.good": True}
 
 
@@ -194,7 +197,7 @@ def test_a_branch_that_was_published_keeps_its_name(tmp_path: Path) -> None:
     images = {"stable": (app(branch="devel"), app("Other", branch="DEVEL"), app())}
     of = config(tmp_path)
     published = {"refs/latest/devel/org.flatdex.Hello.flatpakref"}
-    found = {item.id: item for item in offer.items(of, images, Labels(of, ()), published)}
+    found = {item.id: item for item in making.items(of, images, Labels(of, ()), published)}
     assert [each.flatpakref for each in found["org.flatdex.Hello"].channels][1] in published
 
 

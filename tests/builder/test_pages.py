@@ -12,8 +12,8 @@ import pytest
 
 from builder.changes import changes
 from builder.config import Config
+from builder.content import OnDisk
 from builder.errors import FlatdexError
-from builder.site.content import OnDisk
 from builder.site.pages.memory import Memory
 from builder.site.pages.views import shared
 from builder.site.tree import Site, Surroundings

@@ -17,13 +17,13 @@ from builder import dates, flatpak, plan, snapshot
 from builder.build import How, build
 from builder.catalog import Catalog, Image
 from builder.config import GRACE, Config
+from builder.content import Content, InMemory
 from builder.description import FileEntry, KeptEntry, Snapshot, spells_hash, time_text
 from builder.dispatch import Dispatch, Route
 from builder.errors import Exit, FlatdexError
 from builder.files import sha256_of
 from builder.history import History as Past
 from builder.outcome import Built
-from builder.site.content import Content, InMemory
 from builder.site.tree import Site
 from builder.site.tree import site as tree
 from builder.store import Store

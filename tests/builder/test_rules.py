@@ -78,7 +78,7 @@ def _given(file: str) -> str | None:
 
 
 TEXTS = {id(each): apache.index_folder(each, TARGETS) for each in (WITH_LATEST, WITHOUT_LATEST)}
-ODD = st.text(alphabet="latesamd64*,;=|!.-_%&:<>()", max_size=12)
+ODD = st.text(alphabet="latesamd64*,;=|!.-_%&:<>()?", max_size=12)
 """Values full of what the table of a dispatch is made of."""
 ODD_QUERIES = st.lists(st.one_of(QUERIES, st.builds("tag={}".format, ODD), st.builds("architecture={}".format, ODD)))
 
@@ -178,7 +178,7 @@ def test_only_the_promised_modules_are_needed(tmp_path: Path) -> None:
     ]
     known = {
         *("RewriteEngine", "RewriteCond", "RewriteRule", "Header", "AddType", "RemoveEncoding", "RemoveOutputFilter"),
-        *("SetHandler", "ForceType", "FileETag", "#"),
+        *("SetHandler", "ForceType", "FileETag", "AddEncoding", "#"),
     }
     for text in texts:
         lines = text.replace("\\\n", "").splitlines()

@@ -234,8 +234,6 @@ CHANGED = [
 ]
 
 
-
-
 @pytest.mark.parametrize(("change", "expected"), CHANGED, ids=[f"{each[1][1]}: {each[0][1]}"[:60] for each in CHANGED])
 def test_one_mistake_is_one_message(
     tmp_path: Path, change: tuple[str, str], expected: tuple[int, str, str, str | None]

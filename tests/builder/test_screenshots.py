@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from builder.config import Pages, Screenshots
+from builder.content import InMemory, OnDisk
 from builder.description import FileEntry, Snapshot, spells_hash
 from builder.report import Report
 from builder.screenshots import mirror, notes, shots, web, webp
@@ -31,7 +32,6 @@ from builder.screenshots.lanes import Lanes
 from builder.screenshots.mirror import mirrored
 from builder.screenshots.notes import Note, Notes
 from builder.screenshots.shots import Known, KnownShot, Shot, Trouble
-from builder.site.content import InMemory, OnDisk
 from builder.sources.answers import CutError, cause_of
 from builder.sources.connection import ForbiddenPeerError, PublicPeers
 from builder.sources.transport import Patience

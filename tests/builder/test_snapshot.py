@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from builder import dates, plan, snapshot, writing
 from builder.catalog import Skip
 from builder.config import Config
+from builder.content import Content, InMemory, OnDisk
 from builder.dates import Before
 from builder.description import FileEntry, Snapshot
 from builder.errors import FlatdexError
-from builder.site.content import Content, InMemory, OnDisk
 from builder.site.tree import Site
 from builder.store import Store
 from tests.builder.helpers import GOOD, image, loaded

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.config import Pages
+from builder.content import InMemory
 from builder.errors import FlatdexError
-from builder.site.content import InMemory
 from builder.site.pages import theme
 from builder.templating import Templates
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from builder.content import Content, InMemory, OnDisk
 from builder.description import Snapshot
-from builder.site.content import Content, InMemory, OnDisk
 
 _LIST = "pages"
 

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 from builder.appdata.components import DEFAULT
 from builder.changes import Change
 from builder.config import Config, Pages, Remote
+from builder.content import Content, InMemory
 from builder.site import flatpakrepo
-from builder.site.content import Content, InMemory
 from builder.site.pages import search
 from builder.site.pages.assets import assets_of
 from builder.site.pages.languages import Language
