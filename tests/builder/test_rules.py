@@ -65,6 +65,7 @@ def _condition(text: str, pattern: str, query: str, encoding: str, captured: lis
     if captured is None:
         return None
     text = text.replace("%{QUERY_STRING}", "\0").replace("%{HTTP:Accept-Encoding}", "\1")
+    pattern = pattern.removeprefix("(*NO_AUTO_POSSESS)")  # for PCRE alone
     found = re.search(pattern, _filled(text, captured).replace("\0", query).replace("\1", encoding))
     return [found[0], *(group or "" for group in found.groups()), *[""] * 9] if found else None
 
@@ -138,6 +139,21 @@ def test_rules_of_the_older_form_do_so_too(query: str) -> None:
 def test_gzip_is_for_those_who_take_it(encoding: str, compressed: bool) -> None:
     found = served(TEXTS[id(WITH_LATEST)], "", encoding)
     assert found == ("latest.json.gz" if compressed else "latest.json")
+
+
+@pytest.mark.parametrize(("tag", "by_name"), [("v1", True), ("v1.gz", False), ("gz", True)])
+def test_a_tag_that_looks_compressed_is_not_taken_to_be(tag: str, by_name: bool) -> None:
+    text = apache.index_folder(Dispatch((Route(tag, "", False, tag),), tag), common.plain_targets([tag]))
+    assert ("AddEncoding gzip .gz" in text) == by_name == ("E=flatdex-gzip" not in text)
+    assert served(text, "", "gzip") == f"{tag}.json.gz"
+
+
+def test_a_site_without_pages_has_nothing_to_show_for_what_is_missing(tmp_path: Path) -> None:
+    for text, expected in (("", True), ("pages: false\n", False)):
+        config = loaded(tmp_path, GOOD + text)
+        for render in (apache.server, nginx.server, caddy.server):
+            assert ("404.html" in render(config, "/srv/x", "/")) == expected
+        assert ("search" in apache.top_folder(config)) == expected
 
 
 def test_a_tag_s_folder_has_one_answer_to_everything() -> None:

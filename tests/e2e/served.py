@@ -37,7 +37,7 @@ indexes:
 cache: {index: 0s, icons: 1y}
 """
 
-PAGE = "<!doctype html><title>Größe</title>"
+PAGE = f"<!doctype html><title>Größe</title>{'<p>page</p>' * 100}"
 ASSET = "a" * 64
 PICTURE = "b" * 62
 PAGES: dict[str, str | bytes] = {
@@ -50,11 +50,11 @@ PAGES: dict[str, str | bytes] = {
     "search.json.gz": gzip.compress(b"[1]", mtime=0),
     "de/search.json": "[2]",
     "de/search.json.gz": gzip.compress(b"[2]", mtime=0),
-    "feed.atom": "<feed/>",
+    "feed.atom": f"<feed>{' ' * 900}</feed>",
     "de/feed.atom": "<feed/>",
-    f"assets/{ASSET}.css": "a{}",
-    f"assets/{ASSET}.js": "0",
-    f"assets/{ASSET}.svg": "<svg/>",
+    f"assets/{ASSET}.css": "a{}" * 300,
+    f"assets/{ASSET}.js": "0;" * 500,
+    f"assets/{ASSET}.svg": f"<svg>{' ' * 900}</svg>",
     f"assets/{ASSET}.png": b"\x89PNG",
     f"screenshots/ab/{PICTURE}.webp": b"RIFF",
     f"screenshots/ab/{PICTURE}.png": b"\x89PNG",
@@ -86,6 +86,12 @@ open_file_cache max=100;
 add_header Strict-Transport-Security "max-age=1";
 location ~* \\.(png|html|json)$ { return 418; }
 """
+PACKING_NGINX = """
+gzip on;
+gzip_min_length 1;
+gzip_types text/css text/javascript application/atom+xml image/svg+xml;
+"""
+"""As the guide has it, for small files, too."""
 HOSTILE_CADDY = """
 	encode zstd gzip
 	header Strict-Transport-Security "max-age=1"
@@ -94,7 +100,7 @@ HOSTILE_CADDY = """
 MOUNT = "/a/b/"
 KINDS = (
     *("apache", "apache-mounted", "apache-hostile", "apache-server", "apache-server-mounted"),
-    *("nginx", "nginx-mounted", "nginx-hostile"),
+    *("nginx", "nginx-mounted", "nginx-hostile", "nginx-packing"),
     *("caddy", "caddy-mounted", "caddy-hostile"),
 )
 
@@ -193,7 +199,8 @@ def served(flatdex: Flatdex, kind: str, root: Path | None = None, state: Path | 
 def _server(name: str, state: Path, root: Path, mount: str, how: list[str], rules: str) -> Apache | Nginx | Caddy:
     hostile = "hostile" in how
     if name == "nginx":
-        return Nginx(state, state / "empty", extra=(HOSTILE_NGINX if hostile else "") + rules)
+        own = HOSTILE_NGINX if hostile else PACKING_NGINX if "packing" in how else ""
+        return Nginx(state, state / "empty", extra=own + rules)
     if name == "caddy":
         return Caddy(state, extra=(HOSTILE_CADDY if hostile else "") + rules)
     if "server" in how:

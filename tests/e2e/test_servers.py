@@ -13,10 +13,11 @@ import pytest
 from builder import description
 from builder.site.rules import common
 from tests.builder.helpers import GOOD, loaded
-from tests.e2e.served import ASSET, KINDS, MOUNT, PAGES, PICTURE, Served, ask, build, served
+from tests.e2e.served import ASSET, KINDS, MOUNT, PACKING_NGINX, PAGES, PICTURE, Served, ask, build, served
 from tests.e2e.site import Flatdex, get
 from tests.real.apache import Apache
 from tests.real.files import readable_folder
+from tests.real.nginx import Nginx
 
 TAGS = (
     "",
@@ -72,6 +73,9 @@ PECULIAR = (
     "tag=latest%zz",
     "tag=testing&%",
     "tag=latest%00",
+    "tag=?&tag=testing",
+    "x?tag=testing",
+    "?tag=testing&architecture=?",
     "architecture=amd64,&tag=testing",
     "architecture=amd64;&tag=latest",
     "architecture=../amd64",
@@ -199,6 +203,8 @@ def test_head_is_get_without_the_body(server: Served, path: str) -> None:
         ("de/feed.atom", "application/atom+xml"),
         ("search.json", "application/json"),
         ("snapshot.json", "application/json"),
+        ("search.json.gz", "application/gzip"),
+        ("de/search.json.gz", "application/gzip"),
         ("example.flatpakrepo", "application/vnd.flatpak.repo"),
         ("refs/org.flatdex.gz.php.html.flatpakref", "application/vnd.flatpak.ref"),
     ],
@@ -212,6 +218,39 @@ def test_pages_and_what_is_loaded_by_name_are_asked_for_each_time(server: Served
     assert answer.headers["cache-control"] == "no-cache"
     assert "expires" not in answer.headers and "content-encoding" not in answer.headers
     assert server.get(path, If_None_Match=answer.headers["etag"]).status == 304
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("", "text/html; charset=utf-8"),
+        ("feed.atom", "application/atom+xml"),
+        (f"assets/{ASSET}.css", "text/css; charset=utf-8"),
+        (f"assets/{ASSET}.js", "text/javascript; charset=utf-8"),
+        (f"assets/{ASSET}.svg", "image/svg+xml"),
+    ],
+)
+def test_a_server_that_packs_what_it_sends_packs_pages(server: Served, path: str, kind: str) -> None:
+    """An ETag that the server made weak, or changed, because it packed the file, is still known when it comes back."""
+    if server.kind not in ("nginx-packing", "caddy-hostile"):
+        return
+    for encoding in ("gzip", "identity"):
+        answer = server.get(path, Accept_Encoding=encoding)
+        packed = answer.headers.get("content-encoding")
+        assert packed == ("gzip" if encoding == "gzip" else None)
+        assert answer.plain == (server.root / (path or "index.html")).read_bytes()
+        assert (answer.status, answer.headers["content-type"]) == (200, kind)
+        assert "Accept-Encoding" in answer.headers.get("vary", "") or (packed is None and "caddy" in server.kind)
+        again = server.get(path, Accept_Encoding=encoding, If_None_Match=answer.headers["etag"])
+        assert (again.status, again.body) == (304, b"")
+
+
+def test_a_server_that_packs_what_it_sends_leaves_the_rest_alone(server: Served) -> None:
+    for file in (next(server.root.glob("v2/*/*/sha256:*")), next(server.root.glob("icons/*/*.png"))):
+        answer = server.get(str(file.relative_to(server.root)), Accept_Encoding="gzip")
+        assert answer.body == file.read_bytes() and "content-encoding" not in answer.headers
+    for path in (*INDEXES, "search.json"):
+        assert server.get(path, Accept_Encoding="gzip").headers["etag"].startswith('"')
 
 
 @pytest.mark.parametrize(
@@ -290,6 +329,15 @@ def test_a_server_s_own_headers_are_kept(server: Served) -> None:
             assert server.get(path).headers["strict-transport-security"] == "max-age=1"
 
 
+def test_nginx_has_nothing_to_complain_of(built: Flatdex, real_tmp: Path) -> None:
+    for mount in ("/", MOUNT):
+        rules = built.run("rules", "nginx", "--root", str(built.root), "--prefix", mount).stdout
+        with Nginx(real_tmp / f"nginx{mount.count('/')}", real_tmp, extra=PACKING_NGINX + rules) as nginx:
+            assert get(f"{nginx.url.rstrip('/')}{mount}").status == 200
+            assert get(f"{nginx.url.rstrip('/')}{mount}nothing").status == 404
+        assert "[warn]" not in nginx.error_log() and "uninitialized" not in nginx.error_log()
+
+
 def test_nothing_is_said_of_paths_that_are_not_ours(server: Served) -> None:
     if "mounted" in server.kind:
         with server.connected() as connection:
@@ -299,9 +347,67 @@ def test_nothing_is_said_of_paths_that_are_not_ours(server: Served) -> None:
 
 
 def test_a_folder_without_its_slash_leads_to_the_folder(server: Served) -> None:
-    answer = server.get("apps/org.flatdex.Demo")
-    assert answer.status in (301, 308)
-    assert urlsplit(answer.headers["location"]).path == urlsplit(server.url).path + "apps/org.flatdex.Demo/"
+    for path in ("apps/org.flatdex.Demo", "de"):
+        answer = server.get(path)
+        assert answer.status in (301, 308)
+        assert urlsplit(answer.headers["location"]).path == urlsplit(server.url).path + f"{path}/"
+
+
+def test_the_mount_without_its_slash_leads_to_the_front_page(server: Served) -> None:
+    """Whatever name and port the server believes to have: a proxy in front of it has others."""
+    if not server.kind.endswith("-mounted") or server.kind == "apache-mounted":
+        return  # an .htaccess is not asked
+    with server.connected() as connection:
+        answer = ask(connection, MOUNT.rstrip("/"))
+        assert (answer.status, answer.headers["location"]) == (301, MOUNT)
+        assert "cache-control" not in answer.headers
+        assert ask(connection, f"{MOUNT.rstrip('/')}x").headers.get("location") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["icons", "index", "latest", "refs", "refs/", "latest/", "de/apps", "de/apps/", "assets/"]
+)
+def test_a_folder_without_a_page_is_not_there(server: Served, path: str) -> None:
+    if not _by_files(server) or path.endswith("/"):  # without a slash, Apache looks for no rewriting there
+        answer = server.get(path)
+        assert (answer.status, "location" in answer.headers) == (404, False)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["nothing", "nothing/", "de/nothing/", "apps/org.flatdex.None/", "refs/", ".htaccess"])
+def test_people_see_the_site_s_own_page_where_nothing_is(server: Served, path: str, method: str) -> None:
+    if _by_files(server):
+        return  # an .htaccess doesn't know where it is mounted
+    page = (server.root / "404.html").read_bytes()
+    for headers in ({}, {"If_None_Match": server.get("404.html").headers["etag"]}, {"Range": "bytes=0-4"}):
+        answer = server.get(path, method, **headers)
+        hidden = path == ".htaccess" and server.kind.startswith("apache")  # denied by Apache itself
+        assert answer.status == (403 if hidden else 404)
+        if hidden:
+            continue
+        assert answer.body == (page if method == "GET" else b"")
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers.get("cache-control", "no-cache") == "no-cache"
+        assert [name for name in SECURITY if name not in answer.headers] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("index/static?tag=nothing", "index/nothing.json", "latest/index/nothing", "icons/ab/x.png"),
+        *("v2/x/blobs/sha256:0", "v2/x/manifests/sha256:0", "assets/x.css", f"screenshots/ab/{'c' * 62}.webp"),
+    ],
+)
+def test_machines_get_a_short_answer_where_nothing_is(server: Served, path: str) -> None:
+    answer = server.get(path, Accept="*/*")
+    assert answer.status == 404 and len(answer.body) < 400
+    assert answer.body != (server.root / "404.html").read_bytes()
+    assert "immutable" not in answer.headers.get("cache-control", "")
+
+
+def _by_files(server: Served) -> bool:
+    """Whether all rules are those of `.htaccess` files."""
+    return server.kind.startswith("apache") and "server" not in server.kind
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from builder.appdata.components import Component
 from builder.configfile import load
-from builder.flatpak import parse_ref
 from builder.content import InMemory
+from builder.flatpak import parse_ref
 from builder.site.pages.memory import Memory
 from builder.site.pages.offer import Channel, Image, Item
 from builder.site.pages.write import pages

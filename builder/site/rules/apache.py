@@ -15,18 +15,25 @@ from builder.dispatch import Dispatch
 from builder.site.rules import common, table
 from builder.site.rules.common import Target, Targets
 
-_PACKED = "E=no-gzip:1,E=no-brotli:1,E=flatdex-gzip:1"
-"""Flags for what is compressed already. The last one stands for the header, which no flag can set."""
+_LEFT_ALONE = "E=no-gzip:1,E=no-brotli:1"
+"""Flags for what is compressed already."""
+_PACKED = f"{_LEFT_ALONE},E=flatdex-gzip:1"
+"""The same where it is sent as such. The last one stands for the header, which no flag can set."""
 
 
 def index_folder(dispatch: Dispatch, targets: Targets) -> str:
     """The rules for `/index/`."""
-    return templating.render("index.conf", **_table(dispatch, targets))
+    return templating.render("index.conf", **_table(dispatch, targets), gzip_in_names=_with_gzip(targets))
+
+
+def _with_gzip(targets: Targets) -> bool:
+    """Whether a plain file's name would tell mod_mime that the file is compressed, as that of a tag `v1.gz` does."""
+    return any(".gz" in target.plain for target in targets.values())
 
 
 def tag_folder(target: Target) -> str:
     """The rules for `/TAG/index/`, where every query has one answer."""
-    return templating.render("index.conf", rows=(), target=target, wanted=common.WANTED, packed=_PACKED)
+    return templating.render("index.conf", rows=(), target=target, wanted=common.WANTED, gzip_in_names=False)
 
 
 def icons_folder(cache: Cache) -> str:
@@ -74,6 +81,8 @@ def server(config: Config, root: str, prefix: str) -> str:
         path=re.escape(prefix),
         tags=[re.escape(tag) for tag in config.tag_folders],
         folders=folders,
+        missing=common.missing_page(config),
+        left_alone=_LEFT_ALONE,
     )
 
 
@@ -81,6 +90,7 @@ def _top(config: Config, htaccess: bool) -> str:
     return templating.render(
         "top.conf",
         htaccess=htaccess,
+        missing=common.missing_page(config),
         types=common.PAGE_TYPES,
         security=common.security(config),
         cache=common.lifetimes(config.cache),
@@ -92,8 +102,8 @@ def _top(config: Config, htaccess: bool) -> str:
 def _table(dispatch: Dispatch, targets: Targets) -> dict[str, object]:
     """What `table.conf` is rendered with."""
     return {
-        "asked": table.ASKED,
         "rows": list(table.rows(dispatch, targets)),
+        "nothing": table.NOTHING,
         "pattern": table.pattern(dispatch),
         "wanted": common.WANTED,
         "packed": _PACKED,

@@ -13,6 +13,7 @@ from builder.site.rules import common
 
 def server(config: Config, root: str, prefix: str) -> str:
     """The rules for a site block that shows the folder `root` at the path `prefix`."""
+    indexes = ["index", *common.index_folders(config).values()]
     return templating.render(
         "caddy.conf",
         root=root,
@@ -20,10 +21,12 @@ def server(config: Config, root: str, prefix: str) -> str:
         annotation=ANNOTATION,
         label=LABEL,
         choices=list(choices(config.dispatch)),
-        indexes=["index", *common.index_folders(config).values()],
+        indexes=indexes,
         icons=config.icons.folder,
+        machines=[*indexes, config.icons.folder, *common.HASHED, "v2"],
+        missing=common.missing_page(config),
         manifest=oci.MANIFEST,
-        types={**common.PAGE_TYPES, **common.HASHED_TYPES},
+        types={**common.PAGE_TYPES, **common.HASHED_TYPES, **common.PACKED_TYPES},
         cache=common.lifetimes(config.cache),
         security=common.security(config),
     )

@@ -11,7 +11,7 @@ from builder.config import Cache, Config, LayoutSource, Screenshots
 STATIC = "static"
 YEAR = 365 * 86400
 
-WANTED = r"(?:\s*;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\s*(?:,|$)"
+WANTED = r"\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))"
 """In Accept-Encoding, after the name of an encoding: it is taken."""
 
 HASHED = ("assets", "screenshots")
@@ -25,6 +25,9 @@ PAGE_TYPES = {
     "json": "application/json",
 }
 """Content types by what a name ends in: of pages and of what clients load by name."""
+
+PACKED_TYPES = {"gz": "application/gzip"}
+"""The same of what was compressed once, for who asks for it by this name."""
 
 HASHED_TYPES = {
     "css": "text/css; charset=utf-8",
@@ -112,6 +115,11 @@ def prefix(config: Config) -> str:
 def index_folders(config: Config) -> dict[str, str]:
     """The folders of the tags' own indexes, for hosts that ignore query strings, by tag."""
     return {tag: f"{tag}/index" for tag in config.tag_folders}
+
+
+def missing_page(config: Config) -> str:
+    """The page for people who asked for what isn't there; "" if there is none."""
+    return "404.html" if config.pages and config.remote else ""
 
 
 def has_blobs(config: Config) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from builder import oci, templating
 from builder.config import Config
@@ -28,12 +29,28 @@ def server(config: Config, root: str, prefix: str) -> str:
         icons=config.icons.folder,
         blobs=common.has_blobs(config),
         manifest=oci.MANIFEST,
-        page_types=common.PAGE_TYPES,
+        page_types=_plain({**common.PAGE_TYPES, **common.PACKED_TYPES}),
         hashed=common.HASHED,
-        hashed_types=common.HASHED_TYPES,
+        hashed_types=_plain(common.HASHED_TYPES),
+        texts=_texts({**common.PAGE_TYPES, **common.HASHED_TYPES}),
+        missing=common.missing_page(config),
         cache=common.lifetimes(config.cache),
         security=common.security(config),
     )
+
+
+def _bare(kind: str) -> str:
+    """A content type without its charset, which `charset` adds: gzip_types compares what stands here."""
+    return kind.partition(";")[0]
+
+
+def _texts(types: Mapping[str, str]) -> list[str]:
+    """What has a charset, beside text/html, which is always taken to have one."""
+    return sorted({_bare(kind) for kind in types.values() if ";" in kind} - {"text/html"})
+
+
+def _plain(types: Mapping[str, str]) -> dict[str, str]:
+    return {ending: _bare(kind) for ending, kind in types.items()}
 
 
 def choices(dispatch: Dispatch) -> list[tuple[str, str, str]]:

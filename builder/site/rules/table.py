@@ -1,10 +1,12 @@
-r"""A dispatch as one table for servers whose patterns know backreferences: two patterns, however many routes there are.
+r"""A dispatch as one table for servers whose patterns know backreferences: one pattern, however many routes there are.
 
 A key is a tag, the form that is asked for, and an architecture, with a space after each; all but the architecture are
-spelled out, so that a query needs at most two looks: with its architecture, and with none. A query has no spaces in it
-(no HTTP request line can), so nothing that a client sends reaches over the end of a key.
+spelled out, so that a query needs at most two looks: with its architecture, and with none. What is searched begins with
+the table, and a question mark, which no key has in it, ends it: so nothing that a client sends is taken for a part of
+it. A query has no spaces in it (no HTTP request line can), so nothing in it reaches over the end of a key.
 
-The patterns are read by PCRE, and by Python's `re`.
+The pattern is read by PCRE, and by Python's `re` but for a word at its start. In an `.htaccess` file it is compiled at
+each request: so what no route tells apart is not in it, and PCRE is told not to look for what it could make faster.
 """
 
 from __future__ import annotations
@@ -14,35 +16,35 @@ from collections.abc import Iterator
 from builder.dispatch import COLON, Dispatch, Route
 from builder.site.rules.common import WANTED, Targets
 
-_FORMS = ("", "annotation")
-_NOTHING = "404"
-"""In place of the two files: there is none of this name."""
+NOTHING = "404"
+"""In place of the two files: there is none of this name. `!` is the key of the last row, for all that has no other."""
 _ANY = "*"
 """In place of a tag: all that have no keys of their own."""
 
 
 def _first(name: str) -> str:
-    """Captures the first parameter `name` of a query."""
-    return rf"(?=(?:(?!{name}=)[^& ]*&)*+(?:{name}=([^& ]*))?)"
+    """Captures the first parameter `name` of a query, be it empty."""
+    return rf"(?=(?:(?!{name}=)[^& ]*&)*+(?:{name}=|[^& ]*+)([^& ]*))"
 
 
-ASKED = (
-    "^"
-    + _first("tag")
-    + _first("architecture")
-    + rf"(?:(?!(?:\S*&)?label{COLON})(?=(?:\S*&)?(annotation){COLON}))?"
-    + rf"(?:(?=\S* (?:.*[\s,])?(gzip){WANTED}))?"
-)
-"""Of `QUERY ACCEPT-ENCODING` captures the tag, the architecture, the form and `gzip`; each may be empty."""
+_GZIP = rf"(?:(?=\S* (?:.*[\s,])?(gzip){WANTED}))?"
+_FORM = rf"(?:(?!(?:\S*&)?label{COLON})(?=(?:\S*&)?(annotation){COLON}))?"
 
 
 def pattern(dispatch: Dispatch) -> str:
-    """Of `TAG FORM ARCHITECTURE GZIP; TABLE` captures the file that answers, as its fifth group."""
-    skip = r"(?:[^,;]*+[,;])*?"
-    looks = [rf"{skip} \1 \2 \3 ", rf"{skip} \1 \2  "]
+    """Of `TABLE?QUERY ACCEPT-ENCODING` captures the file that answers, as its fifth group."""
+    form, form_asked = ("(?(4)annotation)", _FORM) if len(_forms(dispatch)) > 1 else ("", "()")
+    skip = r"(?:[^,;?]*+[,;])*?"
+    tags = [r"\1"]
     if dispatch.unknown_tag is not None:  # a known tag was found by the looks before, since it has a key for any
-        looks += [rf"{skip} \{_ANY} \2 \3 ", rf"{skip} \{_ANY} \2  "]
-    return rf"^(\S*) (\S*) (\S*) (gzip)?(?:{'|'.join(looks)})(?=[,=])[^=]*= (?(4)\S+ )(\S+)"
+        tags.append(rf"\{_ANY}")
+    looks = "|".join(rf"{skip} {tag} {form} {architecture} " for tag in tags for architecture in (r"\2", ""))
+    asked = rf"(?=[^?]*+\?{_first('tag')}{_first('architecture')}{_GZIP}{form_asked})"
+    return rf"(*NO_AUTO_POSSESS)^{asked}(?:{looks}|[^!]*!)(?=[,=])[^=]*= (?(3)\S+ )(\S+)"
+
+
+def _forms(dispatch: Dispatch) -> tuple[str, ...]:
+    return ("", "annotation") if any(route.annotations for route in dispatch.routes) else ("",)
 
 
 def rows(dispatch: Dispatch, targets: Targets) -> Iterator[str]:
@@ -54,12 +56,12 @@ def rows(dispatch: Dispatch, targets: Targets) -> Iterator[str]:
             names.append("")
         if tag == dispatch.unknown_tag:
             names.append(_ANY)
-        for form in _FORMS:
+        for form in _forms(dispatch):
             for architecture, file in _answers(dispatch, tag, form):
                 keys.setdefault(file, []).extend(f" {name} {form} {architecture} " for name in names)
     for file, found in keys.items():
         target = targets.get(file)
-        files = f"{target.plain} {target.gzip}" if target else f"{_NOTHING} {_NOTHING}"
+        files = f"{target.plain} {target.gzip}" if target else f"{NOTHING} {NOTHING}"
         yield f"{','.join(found)}= {files} "
 
 
@@ -67,7 +69,7 @@ def _answers(dispatch: Dispatch, tag: str, form: str) -> Iterator[tuple[str, str
     """The architectures of a tag, with an empty one for all others, and what answers each in a form."""
     fitting = [route for route in dispatch.of_tag(tag) if form or not route.annotations]
     for architecture in dict.fromkeys((*(route.architecture for route in fitting), "")):
-        yield architecture, next((route.file for route in fitting if _fits(route, architecture)), _NOTHING)
+        yield architecture, next((route.file for route in fitting if _fits(route, architecture)), NOTHING)
 
 
 def _fits(route: Route, architecture: str) -> bool:
