@@ -20,7 +20,6 @@ from builder.site.pages.offer import Item
 from builder.site.pages.shown import ShownCategory, ShownChange
 from builder.site.pages.views import (
     A_PAGE,
-    NEW,
     ON_FRONT,
     Pictures,
     Views,
@@ -131,9 +130,10 @@ class _Writer:
             yield self._page("404.html", "404.html", {})
 
     def _front(self, views: Views, changes: Sequence[Change]) -> dict[str, object]:
+        new = views.new(changes)
         return {
-            "new": views.new(changes),
-            "groups": views.groups(ON_FRONT if len(views.applications) <= ON_FRONT else ON_FRONT - NEW),
+            "new": new,
+            "groups": views.groups(ON_FRONT if len(views.applications) <= ON_FRONT else ON_FRONT - len(new)),
             "channels": views.remotes(),
             "applications": len(views.applications),
             "runtimes": len(views.runtimes),
