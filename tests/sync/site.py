@@ -29,6 +29,7 @@ OLD, MIDDLE, NEW = "20240105T100000Z-", "20240105T100005Z-", "20240201T100000Z-"
 AMBIGUOUS = "20240105T10000"
 _CONFIG = """\
 store: ./store
+pages: false
 remote: {name: example, title: Example Flatpaks, url: "http://127.0.0.1:8080/"}
 sources:
   local: {layouts: ["./images/*"], tag: latest}

@@ -83,8 +83,10 @@ class Item:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all of it."""
-        return fingerprint(self)
+        """A hash that is another one for another item: all that an image says is in its digest."""
+        digests = tuple(tuple(image.digest for image in channel.images) for channel in self.channels)
+        places = tuple((each.tag, each.branch, each.flatpakref, each.runtime_in, each.main) for each in self.channels)
+        return fingerprint((self.folder, self.kind, self.icons, digests, places))
 
 
 def offered(items: Iterable[Item], images: Mapping[str, Iterable[catalog.Image]]) -> Iterator[Offered]:
