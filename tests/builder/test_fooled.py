@@ -104,8 +104,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives up soon."""
     monkeypatch.setattr(transport, "_RETRIES", 0)
-    monkeypatch.setattr(transport, "_READ", 0.4)
-    monkeypatch.setattr(transport, "_LONGEST_REQUEST", 0.6)
+    monkeypatch.setattr(transport, "_READ", 0.8)
+    monkeypatch.setattr(transport, "_LONGEST_REQUEST", 1.2)
     monkeypatch.setattr(connection, "_TICK", 0.05)
 
 
