@@ -149,9 +149,9 @@ class _Writer:
         for folder, category, items in lists:
             for path, values, some in _paged(folder, items):
                 title = category.name if category else views.say(N_("All applications"))
-                cards = tuple(map(views.card, some))
-                own = {"title": title, "category": category, "cards": cards, "categories": categories}
-                yield self._page("list.html", path, {**values, **own})
+                own = {**values, "title": title, "category": category, "categories": categories}
+                made_of = (own, tuple(item.fingerprint for item in some))
+                yield self._page("list.html", path, partial(_with_cards, views, own, some), made_of)
 
     def _rows(self, views: Views, kind: str, items: Sequence[Item]) -> Iterator[tuple[str, Content]]:
         for path, values, some in _paged(f"{kind}s", items):
@@ -198,6 +198,10 @@ class _Writer:
     def _shared(self) -> str:
         """A hash of what all pages of the language have in common."""
         return fingerprint((self._common, self._prefixes, self._names))
+
+
+def _with_cards(views: Views, values: Mapping[str, object], items: Sequence[Item]) -> Mapping[str, object]:
+    return {**values, "cards": tuple(map(views.card, items))}
 
 
 def _paged(folder: str, items: Sequence[Item]) -> Iterator[tuple[str, dict[str, object], Sequence[Item]]]:
