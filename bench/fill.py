@@ -18,7 +18,7 @@ from builder import oci
 
 TAGS = ("latest", "testing")
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
-_WORDS = (
+WORDS = (
     "static",
     "remote",
     "index",
@@ -137,7 +137,7 @@ def _labels(number: int, tag: str, architecture: str, version: int) -> dict[str,
 
 def _appdata(identifier: str, number: int) -> str:
     words = random.Random(number)
-    texts = "".join(f'<p xml:lang="x-{language}">{" ".join(words.choices(_WORDS, k=30))}</p>' for language in range(40))
+    texts = "".join(f'<p xml:lang="x-{language}">{" ".join(words.choices(WORDS, k=30))}</p>' for language in range(40))
     return (
         f'<components version="0.8"><component type="desktop"><id>{identifier}</id><name>App {number}</name>'
         f"<summary>An application</summary><description>{texts}</description></component></components>"

@@ -10,26 +10,13 @@ from functools import lru_cache
 
 from PIL import Image as Picture
 
+from bench.fill import WORDS
 from builder import oci
 from builder.catalog import Catalog, Image
 
 BORN = 1_700_000_000
 _LANGUAGES = "ar ca cs da de el es et fi fr he hu it ja ko nl pl pt_BR ro ru sk sl sr sv tr uk zh_CN"
 _CATEGORIES = ("AudioVideo", "Development", "Education", "Game", "Graphics", "Network", "Office", "Science", "Utility")
-_WORDS = (
-    "static",
-    "remote",
-    "index",
-    "client",
-    "image",
-    "layer",
-    "fast",
-    "school",
-    "mirror",
-    "ship",
-    "garden",
-    "river",
-)
 _ICONS = 50  # different ones: what is drawn on them is nobody's matter here
 
 
@@ -77,7 +64,7 @@ def _appdata(identifier: str, number: int, architecture: str, is_changed: bool) 
     words = random.Random(number)
 
     def some(count: int) -> str:
-        return " ".join(words.choices(_WORDS, k=count))
+        return " ".join(words.choices(WORDS, k=count))
 
     def translated(element: str, count: int) -> str:
         texts = (f'<{element} xml:lang="{language}">{some(count)}</{element}>' for language in _LANGUAGES.split())

@@ -61,7 +61,8 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
     with ExitStack() as opened:
         kept = opened.enter_context(Cache(store.cache, trusted=not how.full))
         readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
-        inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), own_look(config.pages)])
+        look = own_look(config.pages)
+        inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look])
         if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
             store.note_built()
             return built
@@ -71,7 +72,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         segments = Segments(kept)
         gzip = snapshot.carried_gzip(previous, segments)
         trusted = None if how.full else previous
-        memory = Memory(notes.program() + own_look(config.pages), trusted, kept.note(_PAGES))
+        memory = Memory(notes.program() + look, trusted, kept.note(_PAGES))
         pictures = _Pictures(config, store, previous, report, how)
         published = previous.by_path if previous else {}
         surroundings = Surroundings(partial(changes, previous, now=now), pictures.mirrored, memory, published)

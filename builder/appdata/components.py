@@ -73,7 +73,7 @@ class Component:
 
     `links` are pairs of AppStream's kind (`homepage`, `bugtracker`, ..) and an http(s) URL, in a fixed order;
     `rating` has OARS's attributes that are not `none`, and is None for what was never rated; `extends` has the ids of
-    what an add-on extends; `end_of_life` is the day, `YYYY-MM-DD`, from which on nobody cares for it.
+    what an add-on extends.
     """
 
     id: str
@@ -91,7 +91,6 @@ class Component:
     releases: tuple[Release, ...] = ()
     rating: tuple[tuple[str, str], ...] | None = None
     extends: tuple[str, ...] = ()
-    end_of_life: str = ""
 
 
 def said(texts: Texts, language: str) -> Said:
@@ -140,7 +139,6 @@ def _component(element: Element, wanted: Wanted, media: str) -> Component:
         releases=tuple(_releases(parts["releases"], wanted)),
         rating=_rating(parts["content_rating"]),
         extends=tuple(_extends(parts["extends"])),
-        end_of_life=facts.day(element.get("date_eol", "")),
     )
 
 

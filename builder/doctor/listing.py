@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from builder import flatpak
-from builder.oci import Malformed
+from builder.oci import Malformed, parse_object
 
 _MOST_OBJECTS = 2_000_000
 _MOST_VALUES = 5_000_000
@@ -57,14 +56,7 @@ class Listing:
 def parse(data: bytes) -> Listing:
     """The index in `data`. Raises Malformed if it is none at all."""
     check_parts(data)
-    try:
-        value = json.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise Malformed("not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise Malformed("not a JSON object")
+    value = parse_object(data)
     missing = [] if isinstance(value.get("Results"), list) else ["Results"]
     strange: list[str] = []
     entries = tuple(_entries(value.get("Results"), missing, strange))

@@ -78,9 +78,8 @@ def site(
     images = {name: _offered(config, name, choice.images) for name, choice in chosen.items()}
     labels = Labels(config, checked_icons)
     surroundings = surroundings or Surroundings()
-    items = making.items(
-        config, images, labels, surroundings.published
-    )  # first, since it reads whole what indexes only look through
+    # Before the indexes, since this reads whole what they only look through.
+    items = making.items(config, images, labels, surroundings.published)
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
     for folder in _index_folders(config, images, labels, gzip):

@@ -203,7 +203,7 @@ def test_a_component_has_all_that_pages_show() -> None:
         <extends>org.example.Base.desktop</extends><extends>org.example.Other</extends>
         <provides><binary>x</binary></provides><unknown><name>y</name></unknown>
         """,
-        attributes='type="desktop" date_eol="2024-02-01"',
+        attributes='type="desktop"',
     )
     assert component == Component(
         id="org.example.Chess",
@@ -216,7 +216,6 @@ def test_a_component_has_all_that_pages_show() -> None:
         links=(("homepage", "https://example.org/?a=b&c"), ("bugtracker", "https://example.org/bugs")),
         rating=(("violence-cartoon", "mild"),),
         extends=("org.example.Base", "org.example.Other"),
-        end_of_life="2024-02-01",
     )
 
 
@@ -403,7 +402,7 @@ def whole(text: str, language: str = "de") -> str:
     ],
 )
 def test_a_text_does_no_harm_wherever_it_stands(text: str) -> None:
-    component = parse(whole(text), attributes=f"type={quoteattr(text)} date_eol={quoteattr(text)}")
+    component = parse(whole(text), attributes=f"type={quoteattr(text)}")
     assert_harmless(component)
     for short in (component.name[DEFAULT], component.developer[DEFAULT], component.license):
         assert 0 < len(short) <= 200
