@@ -283,6 +283,15 @@ def test_what_changed_is_on_its_page_and_in_the_feed(tmp_path: Path) -> None:
     assert "apps/org.flatdex.Old/index.html" not in feed
 
 
+def test_what_went_from_one_channel_and_stays_in_another_is_not_new(tmp_path: Path) -> None:
+    of, store = config(tmp_path), Store(tmp_path / "store")
+    with store.locked("build", create=True):
+        write(store, made(of, app(), app(branch="beta")), of, 1_790_000_000)
+        newer = _next(of, store, app())
+    assert [change.kind for change in newer.changes] == ["gone"]
+    assert 'id="new"' not in text_of(newer, "index.html")
+
+
 def _next(of: Config, store: Store, *images: object, note: dict[str, object] | None = None) -> Site:
     previous = store.newest()
     memory = Memory("", previous, note)
