@@ -58,16 +58,16 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
     store = Store(config.store)
     previous = store.newest()
     now = int(time.time())
-    with ExitStack() as opened:
-        kept = opened.enter_context(Cache(store.cache, trusted=not how.full))
-        readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
-        look = own_look(config.pages)
-        inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look])
-        if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
-            store.note_built()
-            return built
-        _refuse_twin_layouts(readings)
-        found = catalog.collected(item for reading in readings for item in reading.items())
+    with Cache(store.cache, trusted=not how.full) as kept:
+        with ExitStack() as opened:
+            readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
+            look = own_look(config.pages)
+            inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look])
+            if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
+                store.note_built()
+                return built
+            _refuse_twin_layouts(readings)
+            found = catalog.collected(item for reading in readings for item in reading.items())
         found, marked = _with_kept(config, found, previous, kept, now)
         segments = Segments(kept)
         gzip = snapshot.carried_gzip(previous, segments)

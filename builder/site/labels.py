@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import partial
 
-from builder import flatpak
+from builder import flatpak, processes
 from builder.appdata import reading
 from builder.appdata.components import Component, look
 from builder.catalog import Image, Skip
@@ -23,6 +24,7 @@ class Labels:
         self._checked_icons = checked_icons
         self._icons: dict[str, InMemory | str] = {}
         self._appdata: dict[str, str] = {}
+        self._components: dict[str, tuple[Component, ...]] = {}
         self._known: dict[_Key, Mapping[str, str]] = {}
         self._entries: dict[tuple[_Key, frozenset[str], Form], bytes] = {}
         self.files: dict[str, Content] = {}
@@ -44,13 +46,16 @@ class Labels:
         appdata = image.metadata.get(flatpak.APPDATA, "")
         return "" if not appdata or self._fault(appdata) else appdata
 
-    def components(self, image: Image, languages: tuple[str, ...]) -> tuple[Component, ...]:
-        """What an image's appdata says in these languages; nothing if it can't be read."""
-        text = image.metadata.get(flatpak.APPDATA, "")
-        if not text:
-            return ()
-        self._appdata[text], components = look(text, languages)
-        return components
+    def read(self, shown: Iterable[Image], others: Iterable[Image], languages: tuple[str, ...]) -> None:
+        """Reads the appdata of all images, and what that of those that are `shown` says in these languages."""
+        work = {text: partial(_only_fault, text) for text in _texts(others)}
+        work.update({text: partial(look, text, languages) for text in _texts(shown)})
+        for text, (fault, components) in zip(work, processes.shared_out(list(work.values())), strict=True):
+            self._appdata[text], self._components[text] = fault, components
+
+    def components(self, image: Image) -> tuple[Component, ...]:
+        """What the appdata of an image that was read as `shown` says; nothing if it can't be read."""
+        return self._components.get(image.metadata.get(flatpak.APPDATA, ""), ())
 
     def icons(self, image: Image) -> tuple[tuple[int, str], ...]:
         """An image's icons as files of the site, for its pages: their sizes in pixels, and their paths."""
@@ -98,3 +103,11 @@ class Labels:
 
     def _skip(self, image: Image, code: str, why: str) -> None:
         self.skips.add(Skip(image.source, image.repository, image.digest, code, why))
+
+
+def _texts(images: Iterable[Image]) -> Iterator[str]:
+    return filter(None, (image.metadata.get(flatpak.APPDATA) for image in images))
+
+
+def _only_fault(text: str) -> tuple[str, tuple[Component, ...]]:
+    return reading.fault(text), ()

@@ -133,6 +133,8 @@ class Watch:
     def close(self) -> None:
         """Ends the watch."""
         self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _look(self) -> None:
         while not self._closed.wait(_TICK):

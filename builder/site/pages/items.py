@@ -36,7 +36,7 @@ def items(
     """
     if config.remote is None:
         return ()
-    found: dict[tuple[str, str], dict[tuple[str, str], list[_Found]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str], dict[_Place, list[_Found]]] = defaultdict(lambda: defaultdict(list))
     offered: dict[str, set[str]] = defaultdict(set)
     for index in config.indexes:
         for image in images[index.name]:
@@ -50,7 +50,15 @@ def items(
     known = taken.union(_BRANCHES)
     branches = told_apart({branch for places in found.values() for _, branch in places}, known.__contains__)
     make = _Maker(config, config.remote, labels, offered, branches)
-    return tuple(make.item(folders[key[1]], found[key]) for key in sorted(found))
+    ordered = {key: make.ordered(found[key]) for key in sorted(found)}
+    first = {key: next(iter(places.values()))[0].image for key, places in ordered.items()}
+    every = (each.image for places in ordered.values() for some in places.values() for each in some)
+    labels.read(first.values(), every, config.pages.languages if config.pages else ())
+    return tuple(make.item(folders[key[1]], places) for key, places in ordered.items())
+
+
+_Place = tuple[str, str]
+"""A tag and a branch."""
 
 
 @dataclass(frozen=True)
@@ -80,28 +88,32 @@ class _Maker:
         self._labels = labels
         self._offered = offered
 
-    def item(self, folder: str, found: Mapping[tuple[str, str], list[_Found]]) -> Item:
-        """One item, from its images by tag and branch."""
-        order = sorted(found, key=self._preference)
-        for tag, branch in order:
-            found[tag, branch].sort(key=lambda each: each.ref.arch != "x86_64")
-        main = found[order[0]][0]
-        image, ref = main.image, main.ref
+    def ordered(self, found: Mapping[_Place, Iterable[_Found]]) -> dict[_Place, list[_Found]]:
+        """An item's images by tag and branch: those that stand for it first."""
+        return {
+            place: sorted(found[place], key=lambda each: each.ref.arch != "x86_64")
+            for place in sorted(found, key=self._preference)
+        }
+
+    def item(self, folder: str, found: Mapping[_Place, Sequence[_Found]]) -> Item:
+        """One item, from its images as they were `ordered`."""
+        main = next(iter(found.values()))
+        image, ref = main[0].image, main[0].ref
         metadata = image.metadata.get(flatpak.METADATA, "")
         return Item(
             id=ref.id,
             folder=folder,
             kind="app" if ref.kind == "app" else "extension" if "[ExtensionOf]" in metadata else "runtime",
             component=self._component(ref, image),
-            channels=tuple(self._channel(place, folder, found[place], place == order[0]) for place in order),
+            channels=tuple(self._channel(place, folder, some, some is main) for place, some in found.items()),
             icons=self._labels.icons(image) if self._languages else (),
             metadata=metadata,
-            runtime=_runtime(found[order[0]]),
+            runtime=_runtime(main),
             end_of_life=_end_of_life(image),
-            changed=max(filter(day_of, (each.image.created for each in found[order[0]])), default=""),
+            changed=max(filter(day_of, (each.image.created for each in main)), default=""),
         )
 
-    def _preference(self, place: tuple[str, str]) -> tuple[bool, int, int, str]:
+    def _preference(self, place: _Place) -> tuple[bool, int, int, str]:
         """The main tag first, then the order of the configuration; the branches that most have before others."""
         tag, branch = place
         place_of_tag = (tag != self._main_tag, self._tags.get(tag, len(self._tags)))
@@ -112,7 +124,7 @@ class _Maker:
         tags = (own_tag, *self._tags)
         return next((tag for tag in tags if f"runtime/{runtime}" in self._offered.get(tag, ())), None)
 
-    def _channel(self, place: tuple[str, str], folder: str, found: Sequence[_Found], main: bool) -> Channel:
+    def _channel(self, place: _Place, folder: str, found: Sequence[_Found], main: bool) -> Channel:
         tag, branch = place
         return Channel(
             tag=tag,
@@ -138,7 +150,7 @@ class _Maker:
         )
 
     def _component(self, ref: Ref, image: catalog.Image) -> Component:
-        components = self._labels.components(image, self._languages)
+        components = self._labels.components(image)
         own = [each for each in components if each.id == ref.id]
         found = (own or list(components) or [Component(ref.id)])[0]
         names = {language: name for language, name in found.name.items() if can_be_seen(name)}

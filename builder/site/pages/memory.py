@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder.content import Content, InMemory, OnDisk
+from builder.content import OnDisk
 from builder.description import Snapshot
 
 _LIST = "pages"
@@ -27,14 +27,14 @@ class Memory:
         self._known: Mapping[str, object] = known if isinstance(known, dict) else {}
         self._made: dict[str, str] = {}
 
-    def page(self, path: str, ingredients: object, make: Callable[[], str]) -> Content:
-        """The page at `path`, made of `ingredients`, which tell all of themselves by their `repr`."""
+    def page(self, path: str, ingredients: object) -> OnDisk | None:
+        """The page at `path`, if it was made of these `ingredients`, which tell all of themselves by their `repr`."""
         key = fingerprint((self._of, ingredients))
         self._made[path] = key
         known = self._files.get(path)
         if known and self._known.get(path) == key:
             return OnDisk(self._folder / path, known.size, known.sha256)
-        return InMemory(make().encode("utf-8"))
+        return None
 
     def note(self, snapshot: str) -> dict[str, object]:
         """What to remember for the next build, once the pages are in this snapshot."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from builder import processes
 from builder.appdata.components import DEFAULT
 from builder.changes import Change
 from builder.config import Config, Pages, Remote
@@ -33,6 +34,10 @@ IN_FEED = 50
 """How many changes the feed has."""
 Values = Callable[[], Mapping[str, object]]
 """Makes the values that a template is given."""
+
+
+Draft = Content | Callable[[], bytes]
+"""A file, or how to make it."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,15 @@ def pages(
     for shot in pictures.values():
         yield from ((picture.path, picture.content) for picture in (shot.full, shot.small))
     paths = {name: path for name, (path, _) in assets.items()}
+    drafts: dict[str, Draft] = {}
     for language in languages:
         writer = _Writer(config, config.remote, config.pages, language, languages, paths, memory)
-        yield from writer.pages(
-            Views(config, config.remote, config.pages.screenshots, items, language, pictures), changes
-        )
+        views = Views(config, config.remote, config.pages.screenshots, items, language, pictures)
+        drafts.update(writer.pages(views, changes))
+    yield from ((path, draft) for path, draft in drafts.items() if not callable(draft))
+    unmade = {path: draft for path, draft in drafts.items() if callable(draft)}
+    made = processes.shared_out(list(unmade.values()))
+    yield from ((path, InMemory(data)) for path, data in zip(unmade, made, strict=True))
 
 
 class _Writer:
@@ -111,7 +120,7 @@ class _Writer:
             "csp": policy(config, header=False),
         }
 
-    def pages(self, views: Views, changes: Sequence[Change]) -> Iterator[tuple[str, Content]]:
+    def pages(self, views: Views, changes: Sequence[Change]) -> Iterator[tuple[str, Draft]]:
         """All pages, by their paths."""
         self._common["add_command"] = views.remotes()[0].command
         yield self._page("front.html", "index.html", self._front(views, changes))
@@ -141,7 +150,7 @@ class _Writer:
             "filled": bool(views.applications),
         }
 
-    def _listed(self, views: Views) -> Iterator[tuple[str, Content]]:
+    def _listed(self, views: Views) -> Iterator[tuple[str, Draft]]:
         """All applications, and those of each category, page by page."""
         categories = tuple(category for category, _ in views.categories)
         lists: list[tuple[str, ShownCategory | None, Sequence[Item]]] = [("apps", None, views.applications)]
@@ -153,12 +162,12 @@ class _Writer:
                 made_of = (own, tuple(item.fingerprint for item in some))
                 yield self._page("list.html", path, partial(_with_cards, views, own, some), made_of)
 
-    def _rows(self, views: Views, kind: str, items: Sequence[Item]) -> Iterator[tuple[str, Content]]:
+    def _rows(self, views: Views, kind: str, items: Sequence[Item]) -> Iterator[tuple[str, Draft]]:
         for path, values, some in _paged(f"{kind}s", items):
             own = {"kind": kind, "items": tuple(map(views.row, some)), "extensions": len(views.extensions)}
             yield self._page("runtimes.html", path, {**values, **own})
 
-    def _feed(self, entries: tuple[ShownChange, ...]) -> tuple[str, Content]:
+    def _feed(self, entries: tuple[ShownChange, ...]) -> tuple[str, Draft]:
         """The feed. Where nothing ever changed, it says so as of the beginning of time: no clock gets in."""
         values = {
             "feed_id": f"{self._base}{self._prefix}feed.atom",
@@ -174,7 +183,7 @@ class _Writer:
 
     def _page(
         self, template: str, path: str, values: Mapping[str, object] | Values, made_of: object = None
-    ) -> tuple[str, Content]:
+    ) -> tuple[str, Draft]:
         """One page; `path` is that in its language.
 
         What takes a while to put together is given as a function, with what it is `made_of`.
@@ -187,12 +196,12 @@ class _Writer:
         address = f"{self._base}{full.removesuffix('index.html')}"
         place = {"top": top, "home": home, "languages": links, "canonical": address, "path": path}
 
-        def made() -> str:
+        def made() -> bytes:
             given = values() if callable(values) else values
-            return self._templates.render(template, {**self._common, **place, **given})
+            return self._templates.render(template, {**self._common, **place, **given}).encode("utf-8")
 
         ingredients = (template, self._shared, path, made_of if callable(values) else values)
-        return full, self._memory.page(full, ingredients, made)
+        return full, self._memory.page(full, ingredients) or made
 
     @cached_property
     def _shared(self) -> str:
