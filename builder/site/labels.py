@@ -48,8 +48,10 @@ class Labels:
 
     def read(self, shown: Iterable[Image], others: Iterable[Image], languages: tuple[str, ...]) -> None:
         """Reads the appdata of all images, and what that of those that are `shown` says in these languages."""
-        work = {text: partial(_only_fault, text) for text in _texts(others)}
-        work.update({text: partial(look, text, languages) for text in _texts(shown)})
+        # Alike beside alike, so that each process gets as much of both.
+        work = {text: partial(look, text, languages) for text in _texts(shown)}
+        for text in _texts(others):
+            work.setdefault(text, partial(_only_fault, text))
         for text, (fault, components) in zip(work, processes.shared_out(list(work.values())), strict=True):
             self._appdata[text], self._components[text] = fault, components
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from builder import oci
 from builder.config import Cache
 from builder.dispatch import Dispatch, Route, first, wants_annotations
-from builder.site.rules import apache, caddy, common, nginx
+from builder.site.rules import apache, caddy, common, nginx, table
 from tests.builder.helpers import GOOD, loaded
 from tests.builder.test_dispatch import ASKED_BEFORE, INDEXES, QUERIES, WITH_LATEST, WITHOUT_LATEST
 from tests.builder.test_regindexer import OLD
@@ -65,7 +65,7 @@ def _condition(text: str, pattern: str, query: str, encoding: str, captured: lis
     if captured is None:
         return None
     text = text.replace("%{QUERY_STRING}", "\0").replace("%{HTTP:Accept-Encoding}", "\1")
-    pattern = pattern.removeprefix("(*NO_AUTO_POSSESS)")  # for PCRE alone
+    pattern = pattern.removeprefix(table.COMPILED_OFTEN)
     found = re.search(pattern, _filled(text, captured).replace("\0", query).replace("\1", encoding))
     return [found[0], *(group or "" for group in found.groups()), *[""] * 9] if found else None
 
@@ -229,19 +229,11 @@ def by_caddy(dispatch: Dispatch, query: str) -> str | None:
 
 
 def by_nginx(dispatch: Dispatch, query: str) -> str | None:
-    """The same for nginx's comparisons."""
-    tag, architecture = first(query, "tag") or dispatch.default_tag, first(query, "architecture")
-    if tag not in dispatch.tags and dispatch.unknown_tag is not None:
-        tag = dispatch.unknown_tag
-    form = "annotations" if wants_annotations(query) else ""
-    values = {
-        "$flatdex_tag": tag,
-        "$flatdex_tag_architecture": f"{tag} {architecture}",
-        "$flatdex_tag_form": f"{tag} {form}",
-        "$flatdex_tag_architecture_form": f"{tag} {architecture} {form}",
-    }
-    fitting = [file for variable, text, file in nginx.choices(dispatch) if values[variable] == text]
-    return fitting[-1] if fitting else None
+    """What nginx finds in the table."""
+    rows = table.rows(dispatch, {route.file: route.file for route in dispatch.routes}, "")
+    pattern, group = table.pattern(dispatch, gzip=False)
+    found = re.search(pattern, "".join(rows) + table.asked(query))
+    return found[group] if found else None
 
 
 @settings(max_examples=200, deadline=None)

@@ -86,6 +86,8 @@ PECULIAR = (
     "annotation:a=1&xlabel:b=2",
     "annotation:",
     "tag=" + "latest" * 400,
+    "&" * 7000 + "tag=testing",
+    "a=b&" * 1800 + "architecture=arm64",
 )
 
 SECURITY = ("content-security-policy", "cross-origin-opener-policy", "referrer-policy", "x-content-type-options")

@@ -15,6 +15,8 @@ from builder.dispatch import Dispatch
 from builder.site.rules import common, table
 from builder.site.rules.common import Target, Targets
 
+_NOTHING = "404 404"
+"""In place of two files: there is none of this name."""
 _LEFT_ALONE = "E=no-gzip:1,E=no-brotli:1"
 """Flags for what is compressed already."""
 _PACKED = f"{_LEFT_ALONE},E=flatdex-gzip:1"
@@ -101,10 +103,13 @@ def _top(config: Config, htaccess: bool) -> str:
 
 def _table(dispatch: Dispatch, targets: Targets) -> dict[str, object]:
     """What `table.conf` is rendered with."""
+    pattern, group = table.pattern(dispatch, gzip=True)
+    answers = {file: f"{target.plain} {target.gzip}" for file, target in targets.items()}
     return {
-        "rows": list(table.rows(dispatch, targets)),
-        "nothing": table.NOTHING,
-        "pattern": table.pattern(dispatch),
+        "rows": list(table.rows(dispatch, answers, _NOTHING)),
+        "asked": table.asked("%{QUERY_STRING}", "%{HTTP:Accept-Encoding}"),
+        "pattern": table.COMPILED_OFTEN + pattern,
+        "group": group,
         "wanted": common.WANTED,
         "packed": _PACKED,
     }

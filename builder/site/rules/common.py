@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from builder.config import Cache, Config, LayoutSource, Screenshots
+from builder.config import Cache, Config, LayoutSource, MirrorSource, Screenshots
 
 STATIC = "static"
 YEAR = 365 * 86400
 
-WANTED = r"\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))"
+WANTED = r"\b(?!\s*;\s*q=0[.0]*\s*(?:,|$))"
 """In Accept-Encoding, after the name of an encoding: it is taken."""
 
 HASHED = ("assets", "screenshots")
@@ -124,4 +124,4 @@ def missing_page(config: Config) -> str:
 
 def has_blobs(config: Config) -> bool:
     """Whether `/v2/` is a part of the site."""
-    return any(isinstance(source, LayoutSource) for source in config.sources)
+    return any(isinstance(source, LayoutSource | MirrorSource) for source in config.sources)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 from builder import oci, templating
 from builder.config import Config
-from builder.dispatch import COLON, Dispatch
-from builder.site.rules import common
+from builder.site.rules import common, table
 
 
 def server(config: Config, root: str, prefix: str) -> str:
@@ -19,12 +18,9 @@ def server(config: Config, root: str, prefix: str) -> str:
         root=root,
         prefix=prefix,
         path=re.escape(prefix),
-        default_tag=dispatch.default_tag,
-        unknown_tag=dispatch.unknown_tag,
-        tags=[re.escape(tag) for tag in dispatch.tags],
-        colon=COLON,
-        choices=choices(dispatch),
-        forms=any(route.annotations for route in dispatch.routes),
+        table="".join(table.rows(dispatch, {route.file: route.file for route in dispatch.routes}, "")),
+        asked=table.asked("$args"),
+        pattern=table.pattern(dispatch, gzip=False)[0].replace(table.CAPTURED, r"(?<flatdex_file>\S+)"),
         indexes=["index", *common.index_folders(config).values()],
         icons=config.icons.folder,
         blobs=common.has_blobs(config),
@@ -51,23 +47,3 @@ def _texts(types: Mapping[str, str]) -> list[str]:
 
 def _plain(types: Mapping[str, str]) -> dict[str, str]:
     return {ending: _bare(kind) for ending, kind in types.items()}
-
-
-def choices(dispatch: Dispatch) -> list[tuple[str, str, str]]:
-    """A variable, what it is compared with, and the file that answers if they are the same: the last one counts."""
-    found = []
-    for tag in dispatch.tags:
-        for route in reversed(dispatch.of_tag(tag)):
-            asked = [tag]
-            if route.architecture:
-                asked.append(route.architecture)
-            if route.annotations:
-                asked.append("annotations")
-            variable = {
-                (False, False): "tag",
-                (True, False): "tag_architecture",
-                (False, True): "tag_form",
-                (True, True): "tag_architecture_form",
-            }[bool(route.architecture), route.annotations]
-            found.append((f"$flatdex_{variable}", " ".join(asked), route.file))
-    return found
