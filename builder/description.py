@@ -69,6 +69,11 @@ class Snapshot:
         return (*self.files, *self.kept)
 
     @cached_property
+    def expires(self) -> int | None:
+        """Until when it is valid, in seconds; None if it doesn't say."""
+        return timestamp(self.document["expires"]) if "expires" in self.document else None
+
+    @cached_property
     def described(self) -> bytes:
         """The bytes of its `snapshot.json`, read once. Raises OSError."""
         return (self.folder / DESCRIPTION).read_bytes()
@@ -107,6 +112,7 @@ def parse(data: bytes, folder: Path = Path()) -> Snapshot:
             _check(document[key], form, key)
         if not is_id(document["id"]):
             raise ValueError(f"{document['id']!r:.80} is not a snapshot's id")
+        timestamp(document.get("expires", document["created"]))
         return Snapshot(
             folder=folder,
             id=document["id"],

@@ -26,6 +26,8 @@ class Built:
     skips: tuple[Skip, ...] = ()
     stale: tuple[Stale, ...] = ()
     advice: tuple[Advice, ...] = ()
+    renewed: str = ""
+    """Why the snapshot is new although nothing in it is."""
 
     @property
     def whole(self) -> bool:
@@ -38,6 +40,7 @@ def as_json(built: Built) -> dict[str, object]:
     return {
         "snapshot": built.snapshot,
         "changed": built.changed,
+        "renewed": built.renewed,
         "refs": list(built.refs),
         "skips": [{**asdict(skip), "act": skip.act} for skip in built.skips],
         "stale": [{**asdict(stale), "since": time_text(stale.since)} for stale in built.stale],
@@ -50,6 +53,7 @@ def summary(built: Built) -> str:
     skipped = f", {len(built.skips)} skipped" if built.skips else ""
     stale = f", {len(built.stale)} stale" if built.stale else ""
     state = "built" if built.changed else "unchanged:"
+    state = f"renewed ({built.renewed}):" if built.renewed else state
     refs = f"{counted(len(built.refs), 'ref')} in {counted(built.indexes, 'index')}"
     return f"{state} {built.snapshot}: {refs}{skipped}{stale}"
 

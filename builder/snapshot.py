@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import dates, plan, writing
+from builder import dates, plan, renewal, writing
 from builder.advice import Advice
 from builder.compress import Segments
-from builder.config import Config
+from builder.config import Config, Signing
 from builder.content import Made, OnDisk
 from builder.description import DESCRIPTION, FileEntry, Snapshot, snapshot_id
 from builder.files import files_in
@@ -22,10 +22,15 @@ from builder.writing import Draft, is_intact
 
 @dataclass(frozen=True)
 class Written:
-    """The snapshot that now holds a site; not `changed` if an earlier one held just this already."""
+    """The snapshot that now holds a site; not `changed` if an earlier one held just this already.
+
+    `renewed` tells why it is a new one although its files are those of the one before. It is valid until it `expires`.
+    """
 
     id: str
     changed: bool
+    renewed: str = ""
+    expires: int | None = None
 
 
 def carried_gzip(previous: Snapshot | None, segments: Segments | None = None) -> Gzip:
@@ -69,18 +74,22 @@ def write(
     history = history_of(store)
     previous = history.newest
     content = plan.content_hash(site.files)
+    why = ""
     if previous and plan.has_content(previous, content) and not (full and _is_damaged(previous)):
-        return Written(previous.id, changed=False)
+        why = renewal.due(previous, config.sign, now)
+        if not why:
+            return Written(previous.id, changed=False, expires=previous.expires)
     created = _later_than(previous, now)
     identifier = snapshot_id(created, content)
-    entries = dates.entries(site.files, site.twins, plan.dispatch_of(config), history, created)
+    entries = dates.entries(site.files, site.twins, plan.dispatch_of(config), history, created, site.dates)
     kept = writing.intact(dates.kept(site.files, history, created, config.grace), history.snapshots, full)
     document = plan.description(identifier, created, previous, config, site, entries, tuple(kept), stale, advice)
-    writing.write(store, Draft(identifier, created, entries, kept, site.files, document, history.snapshots, full))
-    return Written(identifier, changed=True)
+    keys = config.sign.keys if config.sign else ()
+    writing.write(store, Draft(identifier, created, entries, kept, site.files, document, history.snapshots, full, keys))
+    return Written(identifier, True, why, created + config.sign.valid_for if config.sign else None)
 
 
-def republish(store: Store, old: Snapshot, now: int, grace: int) -> Written:
+def republish(store: Store, old: Snapshot, now: int, grace: int, sign: Signing | None = None) -> Written:
     """Makes a new snapshot of what an earlier one held. The caller holds the store's lock.
 
     What differs from what is served gets later mtimes, as in any build, so that every client notices; the rest, and
@@ -93,9 +102,10 @@ def republish(store: Store, old: Snapshot, now: int, grace: int) -> Written:
     entries = dates.entries_again(old, history, created)
     files = {entry.path: OnDisk(old.folder / entry.path, entry.size, entry.sha256) for entry in old.files}
     kept = writing.intact(dates.kept(files, history, created, grace), history.snapshots, full=False)
-    document = plan.description_again(identifier, created, old, history.newest, entries, tuple(kept))
+    document = plan.description_again(identifier, created, old, history.newest, entries, tuple(kept), sign)
     bases = (*history.snapshots, old)
-    writing.write(store, Draft(identifier, created, entries, kept, files, document, bases, full=True))
+    keys = sign.keys if sign else ()
+    writing.write(store, Draft(identifier, created, entries, kept, files, document, bases, True, keys))
     return Written(identifier, changed=True)
 
 

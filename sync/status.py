@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+from builder import renewal
 from builder.description import Snapshot, time_text, timestamp
 from builder.errors import FlatdexError
 from builder.store import Store
@@ -67,6 +68,9 @@ class Status:
     built: str | None
     promoted: str | None
     targets: tuple[TargetStatus, ...]
+    expires: str | None = None
+    """Until when what is current is valid, if it is signed; whether that is soon."""
+    ends_soon: bool = False
 
     @property
     def behind(self) -> tuple[TargetStatus, ...]:
@@ -79,7 +83,8 @@ def status(store: Store, settings: Settings) -> Status:
     current, newest, held = store.current(), store.newest(), notes.hold(store)
     promotions = list(log.promoted(store))
     error = _error(store, current)
-    against = newest if error or current is None else store.snapshot(current)
+    shown = None if error or current is None else store.snapshot(current)
+    against = shown or newest
     programs = Programs(settings.folder)
     with ThreadPoolExecutor(settings.parallel) as pool:
         try:
@@ -99,6 +104,8 @@ def status(store: Store, settings: Settings) -> Status:
         built=time_text(built) if built else None,
         promoted=next((when for identifier, when in promotions if identifier == current), None),
         targets=targets,
+        expires=time_text(shown.expires) if shown and shown.expires is not None else None,
+        ends_soon=bool(shown and renewal.ends_soon(shown, now())),
     )
 
 
@@ -170,6 +177,23 @@ def too_old(found: Status, max_age: int, now: int) -> list[str]:
         if target.behind_since is not None and now - timestamp(target.behind_since) > max_age
     ]
     return lines
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is to be said of the end of what is current; `over` if that has come."""
+
+    line: str = ""
+    over: bool = False
+
+
+def ending(found: Status, now: int) -> Ending:
+    """Whether mirrors refuse what is current, or will soon: in the last quarter of the time for which it is valid."""
+    if found.expires is None or not found.ends_soon:
+        return Ending()
+    if now >= timestamp(found.expires):
+        return Ending(f"expired: {found.current} was valid until {found.expires}, and mirrors refuse it now", True)
+    return Ending(f"ends soon: {found.current} is valid until {found.expires}, no longer")
 
 
 def _error(store: Store, current: str | None) -> str:

@@ -10,7 +10,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from builder.description import DESCRIPTION, FileEntry, Snapshot
+from builder import signing
+from builder.description import DESCRIPTION, FileEntry, Invalid, Snapshot
 from builder.errors import FlatdexError
 from builder.files import files_in, sha256_of
 from builder.parallel import mapped
@@ -67,6 +68,7 @@ def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
     known = {entry.path for entry in snapshot.all_files}
     for path in sorted(files_in(snapshot.folder) - known - {DESCRIPTION}):
         yield f"{path}: is not in {DESCRIPTION}"
+    yield from _signature_faults(snapshot)
     wrong = set()
     entries = snapshot.all_files
     parts = (entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE))
@@ -75,6 +77,14 @@ def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
             wrong.add(path)
             yield f"{path}: {fault}"
     yield from mentions.missing(snapshot, wrong)
+
+
+def _signature_faults(snapshot: Snapshot) -> Iterator[str]:
+    """Signatures that don't hold, whoever they are by. What is not signed is not checked."""
+    try:
+        signing.signers(snapshot.described)
+    except (OSError, Invalid) as error:
+        yield f"{DESCRIPTION}: {error}"
 
 
 def _faults(folder: Path, dates: bool, entries: Sequence[FileEntry]) -> list[tuple[str, str]]:

@@ -266,6 +266,12 @@ CODES: Mapping[str, Code] = {
     "snapshot-malformed": Code(
         _W, "Mirrors and `flatdex adopt` can't read it.", "Push again; is another tool writing there?"
     ),
+    "signature-expired": Code(
+        _W, "Mirrors refuse it.", "Does a timer still run `flatdex publish`, and does it say why it fails?"
+    ),
+    "signature-soon": Code(
+        _W, "If nobody renews it in time, mirrors refuse it.", "Does a timer still run `flatdex publish`?"
+    ),
     "snapshot-differs": Code(
         _E, "Clients see another remote than was published.", f"Push again; does another place serve /index/? {_RULES}"
     ),

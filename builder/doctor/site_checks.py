@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 
-from builder import preview
+from builder import preview, renewal
+from builder.description import time_text
 from builder.doctor.findings import Finding, finding
 from builder.doctor.http_checks import lifetime, read_visits
 from builder.doctor.place import INDEX, below, is_loopback, query
@@ -56,6 +57,9 @@ def snapshot(site: Site) -> Iterator[Finding]:
     """Whether a site of flatdex serves what it says that it is."""
     if site.snapshot_fault:
         yield finding("snapshot-malformed", "snapshot.json", site.snapshot_fault[:200])
+    if site.snapshot and site.snapshot.expires is not None and renewal.ends_soon(site.snapshot, int(site.now)):
+        code = "signature-expired" if site.snapshot.expires <= site.now else "signature-soon"
+        yield finding(code, "snapshot.json", f"signed to be valid until {time_text(site.snapshot.expires)}")
     if site.snapshot is None or site.flipped:
         return
     files, dispatch = site.snapshot.by_path, preview.dispatch_of(site.snapshot)

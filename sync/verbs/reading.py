@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from builder import signing
 from builder.description import Invalid, Snapshot, read_snapshot, time_text
 from builder.diff import Diff, RefChange, diff, ref_changes
-from builder.errors import Exit, UsageError
+from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import counted
 from builder.spans import seconds
 from builder.store import Store
@@ -77,6 +78,7 @@ def _rows(store: Store) -> Iterator[dict[str, Any]]:
             "current": snapshot.id == current,
             "pinned": snapshot.id in pinned,
             "promoted": when.get(snapshot.id),
+            "expires": snapshot.document.get("expires"),
             "version": snapshot.version,
             "previous": snapshot.previous,
             **snapshot.document["counts"],
@@ -117,6 +119,7 @@ def _described(snapshot: Snapshot, current: str | None) -> list[str]:
         f"holds     {refs(counts['refs'])} by {counts['images']} images in {counts['repositories']} repositories",
         f"files     {counts['files']}, {size(counts['bytes'])}",
     ]
+    lines += [f"signed    {_signed(snapshot)}"] if snapshot.expires is not None else []
     lines += [f"again     what {document['again']} held"] if document.get("again") else []
     lines += [f"index     {variant['path']}: {refs(variant['refs'])}" for variant in document["variants"]]
     lines += [
@@ -126,6 +129,16 @@ def _described(snapshot: Snapshot, current: str | None) -> list[str]:
         f"skipped   {skip['source']} {skip['repository']}: {skip['code']}: {skip['why']}" for skip in document["skips"]
     ]
     return lines
+
+
+def _signed(snapshot: Snapshot) -> str:
+    """By whom, and until when it is valid; what can't be checked is no reason to say nothing of the rest."""
+    try:
+        keys = signing.signers(snapshot.described)
+        by = f"by {', '.join(key.fingerprint for key in keys)}" if keys else "by nobody"
+    except (OSError, Invalid, FlatdexError) as error:
+        by = f"by nobody knows whom: {error.line if isinstance(error, FlatdexError) else error}"
+    return f"{by}, valid until {snapshot.document['expires']}"
 
 
 def run_diff(args: argparse.Namespace, place: Place, report: Report) -> int:
@@ -246,13 +259,14 @@ def run_status(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex status`."""
     found = status.status(place.store, place.settings)
     old = status.too_old(found, args.max_age, status.now()) if args.max_age is not None else []
-    if found.error or old:
+    ending = status.ending(found, status.now())
+    if found.error or old or ending.over:
         code = Exit.FAILED
     else:
         behind = found.behind and args.max_age is None
         code = Exit.PARTLY if behind or found.hold else Exit.DONE
     if args.json:
-        report.result(json.dumps({**status.as_json(found), "too_old": old}))
+        report.result(json.dumps({**status.as_json(found), "too_old": old, "ending": ending.line}))
         return code
     if found.hold:
         report.result(f"HELD     since {found.hold['since']} by {found.hold['who']}: {found.hold['reason']}")
@@ -268,4 +282,6 @@ def run_status(args: argparse.Namespace, place: Place, report: Report) -> int:
         report.result(f"target   {target.line}")
     for line in old:
         report.warn(f"too old: {line}")
+    if ending.line:
+        report.warn(ending.line)
     return code

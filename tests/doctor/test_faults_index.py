@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from builder.description import time_text
 from tests.doctor.site import Copy, Index, by_apache, images, labels, without_runtime
 
 
@@ -164,3 +167,15 @@ def test_an_index_of_another_snapshot(real_tmp: Path, copy: Copy) -> None:
 def test_a_description_that_is_none(real_tmp: Path, copy: Copy) -> None:
     copy.write("snapshot.json", b'{"format": 1}')
     assert by_apache(real_tmp, copy) - {"file-none"} == {"snapshot-malformed"}
+
+
+@pytest.mark.parametrize(
+    ("begun", "left", "code"),
+    [(10, -1, "signature-expired"), (10, 3, "signature-soon"), (10, 4, ""), (1, 13, "")],
+)
+def test_a_signature_that_ends(begun: int, left: int, code: str, real_tmp: Path, copy: Copy) -> None:
+    now, file = int(time.time()), copy.root / "snapshot.json"
+    created = json.loads(file.read_bytes())["created"]
+    text = f'"created": "{time_text(now - begun * 86400)}",\n"expires": "{time_text(now + left * 86400)}",'
+    copy.edit("snapshot.json", f'"created": "{created}",\n"previous"', f'{text}\n"previous"')
+    assert by_apache(real_tmp, copy) - {"file-none"} == {code} - {""}
