@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import builder.cli
 import sync.cli
-from builder import configfile, outcome, snapshot
+from builder import configfile, mirrored, outcome, plan, renewal, signing, snapshot
 from builder.build import How as BuildHow
 from builder.build import build
 from builder.config import GRACE, Config
@@ -30,12 +30,14 @@ from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import Report
 from builder.store import Store
 from sync import etags, log, notes
+from sync.mirror import run
+from sync.mirror.run import Mirrored
 from sync.outcome import How
 from sync.prune import Pruned, prune
 from sync.publication import Publication, publish
 from sync.settings import Settings, settings
 from sync.targets import Target, chosen
-from sync.verbs import pushing, reading, releasing
+from sync.verbs import mirroring, pushing, reading, releasing
 from sync.verbs.common import Place, add_wait
 from sync.verify import Sound
 from sync.wanted import Wish, served, targets_of
@@ -124,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     builder.cli.add_build_options(publishing)
     pushing.add_choice(publishing)
     add_wait(publishing)
+    copying = add("mirror", help="copy another remote, or a part of it, then promote and push the copy")
+    mirroring.add_options(copying)
+    copying.set_defaults(front=_publish, doctor=False, full=False, offline=False, allow_shrink=True, only=[])
+    add_wait(copying)
     sync.cli.add_verbs(add)
     back = add("rollback", help="publish again what an earlier snapshot held, and hold it there until `release`")
     back.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id (default: what was current before)")
@@ -161,7 +167,7 @@ def _run(args: argparse.Namespace, report: Report) -> int:
     if "make" in args:
         args.targets = lambda config: etags.told(_place_of(config).settings.targets)
         make: Callable[..., int] = args.make
-        return make(args, load, report)
+        return make(args, lambda: mirrored.known(load()), report)
     publish: Callable[..., int] = args.publish
     return publish(args, _place(args, load), report)
 
@@ -193,6 +199,8 @@ class Published:
     pruned: Pruned | None = None
     examined: Mapping[str, tuple[Finding, ...]] | None = None
     """What doctor found of weight on targets, by their names, if it was to look."""
+    copied: Mirrored | None = None
+    """Where from, if it is a copy."""
 
     @property
     def whole(self) -> bool:
@@ -202,9 +210,11 @@ class Published:
 
 
 def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
-    """`flatdex publish`, under one lock, so that nobody comes in between."""
-    config = load()
+    """`flatdex publish`, and `mirror`, under one lock, so that nobody comes in between."""
+    config = mirroring.config_of(args, load) if args.verb == "mirror" else load()
     place = _place_of(config)
+    if args.verb == "mirror" and (args.explain or args.dry_run):
+        return mirroring.look(args, config, place.store, report)
     targets = chosen(place.settings.targets, args.only)
     done: list[Published | Publication] = []
 
@@ -217,10 +227,11 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
         done.extend(pushing.push_wished(place, [wish for wish in wishes if wish.verb == "push"], report))
 
     how = builder.cli.how_of(args)
+    leaving = args.verb == "publish" and how == BuildHow() and not args.doctor
     wish = Wish("publish", tuple(target.name for target in targets))
     # What was to be done otherwise than usual can't be left to another process.
     try:
-        served(place.store, wish, work, args.wait, create=True, leaving=how == BuildHow() and not args.doctor)
+        served(place.store, wish, work, args.wait, create=True, leaving=leaving)
     finally:  # also if what another process has asked for fails
         for each in done:
             if isinstance(each, Published):
@@ -235,25 +246,42 @@ def _publish(args: argparse.Namespace, load: Callable[[], Config], report: Repor
 def _published(
     args: argparse.Namespace, config: Config, place: Place, targets: Sequence[Target], report: Report
 ) -> Published:
-    store = place.store
-    built = build(config, report, builder.cli.how_of(args))
+    store, copied, how = place.store, None, builder.cli.how_of(args)
+    if config.mirror:
+        copied = mirroring.fetched(config, store, report)
+        config, how = copied.config, replace(how, allow_shrink=True)  # what the remote's own build let pass
+    built = build(config, report, how)
     outcome.show(built, report)
+    if copied:
+        run.done(store, built.snapshot)
     held = notes.hold(store)
     if held and not store.current():
-        return Published(built, None, held)
-    wanted = None if held else store.find(built.snapshot)
+        return Published(built, None, held, copied=copied)
+    wanted = _renewed(store, config) if held else store.find(built.snapshot)
     publication = publish(store, place.settings, "publish", wanted, targets, report, How(thorough=False))
     notes.forget_others(store, [target.name for target in place.settings.targets])
     found = _examined(config, place, publication, report) if args.doctor or place.settings.doctor else None
     if place.settings.keep is None:
-        return Published(built, publication, held, None, found)
+        return Published(built, publication, held, None, found, copied)
     reached = {each.target for each in publication.outcomes if not each.error}
     try:
         pruned = prune(store, place.settings, [target for target in targets if target.name in reached])
         releasing.tell_pruned(place, pruned)
     except FlatdexError as error:  # what was published is out, and is told
         pruned = Pruned((), {}, {"the store": error.line})
-    return Published(built, publication, held, pruned, found)
+    return Published(built, publication, held, pruned, found, copied)
+
+
+def _renewed(store: Store, config: Config) -> Snapshot | None:
+    """What is current, signed anew, if that is due: a hold keeps what users get, and mirrors need a valid list."""
+    if config.sign is None:
+        return None
+    now, current, newest = int(time.time()), store.snapshot(str(store.current())), store.newest()
+    if not renewal.due(current, config.sign, now):
+        return None
+    if newest and plan.has_content(newest, plan.content_hash_of(current)):
+        return newest
+    return store.find(snapshot.republish(store, current, now, config.grace, config.sign).id)
 
 
 def _examined(
@@ -284,10 +312,14 @@ def _show(published: Published, args: argparse.Namespace, report: Report) -> Non
             "targets": [asdict(each) for each in publication.outcomes] if publication else [],
             "pruned": asdict(published.pruned) if published.pruned else None,
         }
+        if published.copied:
+            result["mirror"] = mirroring.as_json(published.copied)
         if published.examined is not None:
             result["doctor"] = {name: [each.as_json for each in found] for name, found in published.examined.items()}
         report.result(json.dumps(result))
     else:
+        if published.copied:
+            mirroring.show(published.copied, report)
         report.line(outcome.summary(published.built))
         if promotion:
             report.line(promotion.line)
@@ -302,7 +334,8 @@ def _show(published: Published, args: argparse.Namespace, report: Report) -> Non
 
 def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
     """`flatdex rollback [ID]`: the old content, newly dated, as a new snapshot; then a hold, or cron would undo it."""
-    grace = GRACE if args.store and not args.config else load().grace
+    config = None if args.store and not args.config else mirrored.known(load())
+    grace, sign = (config.grace, config.sign) if config else (GRACE, None)
     place = _place(args, load)
     store, targets = place.store, () if args.no_push else place.settings.targets
     with store.locked("rollback", wait=args.wait):
@@ -312,6 +345,8 @@ def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Repo
         if old.id == before and not done:
             raise UsageError(f"{old.id} is what is current", "Name another one: `flatdex list` shows them.")
         Sound(old).checked()
+        if not done:
+            _refuse_unsigned(store, config)
         held = done and notes.hold(store)
         back_to = f"back to what {done.document['again'] if done else old.id} held"
         reason = " ".join(args.reason.split()) or (back_to if done else f"{back_to}, from {before or 'nothing'}")
@@ -321,7 +356,7 @@ def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Repo
             notes.set_hold(store, reason)
             if done:
                 log.append(store, "hold", reason=reason)
-        made = old if done else store.find(snapshot.republish(store, old, int(time.time()), grace).id)
+        made = old if done else store.find(snapshot.republish(store, old, int(time.time()), grace, sign).id)
         # What goes back was live before: nobody waits for a staging server, or for those that are down.
         how = How(anyway=True)
         publication = publish(store, place.settings, "rollback", made, targets, report, how, reason)
@@ -337,6 +372,16 @@ def _rollback(args: argparse.Namespace, load: Callable[[], Config], report: Repo
         report.line("held: nothing else is promoted by itself until `flatdex release`")
     pushing.show(publication, report, quiet=args.json)
     return Exit.DONE if publication.whole else Exit.PARTLY
+
+
+def _refuse_unsigned(store: Store, config: Config | None) -> None:
+    """Before anything is changed: a key must be there, and what is signed must not be followed by what is not."""
+    newest = store.newest()
+    if config:
+        signing.try_out(config.sign.keys if config.sign else ())
+    elif newest and newest.expires is not None:
+        fix = "Name the configuration that does with -c FILE."
+        raise UsageError("the snapshots are signed, but --store alone doesn't say with which key", fix)
 
 
 def _rolled_back(store: Store, wanted: str | None) -> Snapshot | None:

@@ -7,16 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-from builder import catalog, lastgood, notes, shrink, snapshot, stale
+from builder import catalog, lastgood, notes, renewal, shrink, snapshot, stale
 from builder.advice import Advice, advice
 from builder.catalog import Catalog
 from builder.changes import changes
 from builder.compress import Segments
-from builder.config import Config, LayoutSource, RegistrySource, Screenshots, Source
+from builder.config import Config, LayoutSource, MirrorSource, RegistrySource, Screenshots, Source
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
 from builder.oci import Descriptor
@@ -32,6 +32,7 @@ from builder.site.tree import Site, Surroundings, site
 from builder.sources import access
 from builder.sources.cache import Cache
 from builder.sources.layouts import LayoutReading, Trusted
+from builder.sources.mirrored import MirrorReading
 from builder.sources.reading import FailedReading, RegistryReading
 from builder.stale import Stale
 from builder.store import Store
@@ -49,12 +50,15 @@ class How:
     allow_shrink: bool = False
 
 
-Reading = RegistryReading | LayoutReading | FailedReading
+Reading = RegistryReading | LayoutReading | MirrorReading | FailedReading
 
 
 def build(config: Config, report: Report, how: How = How()) -> Built:
     """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock."""
+    if not config.sources:
+        raise FlatdexError(f"nothing was mirrored into {config.store} yet", "`flatdex mirror` does that, and builds.")
     ready.check(config.pages)
+    signed = renewal.state(config.sign)
     store = Store(config.store)
     previous = store.newest()
     now = int(time.time())
@@ -62,7 +66,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         with ExitStack() as opened:
             readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
             look = own_look(config.pages)
-            inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look])
+            inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look, signed])
             if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
                 store.note_built()
                 return built
@@ -76,15 +80,21 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         pictures = _Pictures(config, store, previous, report, how)
         published = previous.by_path if previous else {}
         surroundings = Surroundings(partial(changes, previous, now=now), pictures.mirrored, memory, published)
+        copies = [reading for reading in readings if isinstance(reading, MirrorReading)]
+        if copies:
+            surroundings = _as_copied(surroundings, copies[0])
         made = site(config, found, gzip, _checked_icons(trusted), surroundings)
         if previous and not how.allow_shrink:
             _refuse_loss(config, previous, made, marked)
         told = (*_advice(config, made), *pictures.advice)
         written = snapshot.write(store, made, config, now, marked, told, how.full)
-        built = Built(written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told)
+        built = Built(
+            written.id, written.changed, len(made.images), _refs(made), made.skips, marked, told, written.renewed
+        )
         segments.keep()
         kept.keep_note(_PAGES, memory.note(written.id))
-        notes.remember(kept, built, inputs, offline=how.offline, until=pictures.again)
+        again = [at for at in (pictures.again, renewal.at(written.expires, config.sign)) if at is not None]
+        notes.remember(kept, built, inputs, offline=how.offline, until=min(again, default=None))
         store.note_built()
         return built
 
@@ -95,6 +105,16 @@ def _advice(config: Config, made: Site) -> tuple[Advice, ...]:
     if config.remote and config.remote.runtime_repo:
         found = tuple(each for each in found if each.code != "runtime-missing")
     return (*found, *ready.advice(config.pages))
+
+
+def _as_copied(surroundings: Surroundings, copied: MirrorReading) -> Surroundings:
+    """With what the other site has: its pictures, its dates, and what it said."""
+    return replace(
+        surroundings,
+        pictures=lambda urls: copied.pictures(),
+        files=dict(copied.files()),
+        dates=copied.dates(),
+    )
 
 
 class _Pictures:
@@ -137,6 +157,8 @@ def _readings(
             yield RegistryReading(registry, source, tags, kept, report.progress, offline=how.offline, labels=labels)
         elif tags and isinstance(source, LayoutSource):
             yield LayoutReading(source, tags, _already_copied(previous), config.labels_of(source))
+        elif tags and isinstance(source, MirrorSource):
+            yield MirrorReading(source)
 
 
 def _already_copied(previous: Snapshot | None) -> Trusted:

@@ -26,6 +26,8 @@ TOP_LEVEL = frozenset(
 DOCKER_HUB = "https://registry-1.docker.io"
 DOCKER_HUB_PAGES = ("docker.io", "www.docker.io", "hub.docker.com", "index.docker.io", "registry.hub.docker.com")
 
+_SHORTEST, _LONGEST = 3600, 10 * 365 * 86400  # seconds that a signed snapshot may be valid for
+
 LOGOS = (".jpg", ".jpeg", ".png", ".svg", ".webp")
 """What a logo may be, by the end of its name."""
 
@@ -69,6 +71,15 @@ def collisions(document: Document, config: Config) -> Iterator[Problem]:
     yield from _target_names(document, config)
     yield from _target_order(document, config)
     yield from _look(document, config)
+    yield from _validity(document, config)
+
+
+def _validity(document: Document, config: Config) -> Iterator[Problem]:
+    """A list that ends before the next build renews it is refused by all mirrors; one that never ends protects none."""
+    if config.sign and not _SHORTEST <= config.sign.valid_for <= _LONGEST:
+        what = "snapshots are valid for an hour at least, and for ten years at most"
+        fix = "Write several times the time between two builds, such as 14d."
+        yield document.problem(("sign", "valid_for"), what, fix)
 
 
 def _look(document: Document, config: Config) -> Iterator[Problem]:

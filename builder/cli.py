@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from builder import online, outcome, preview, starter
+from builder import online, outcome, preview, signing, starter
 from builder.build import How, build
 from builder.config import Config
 from builder.doctor.cli import add_options as add_doctor_options
@@ -16,7 +15,7 @@ from builder.doctor.cli import run_doctor
 from builder.errors import Exit, UsageError
 from builder.report import Report, counted
 from builder.site.pages import ready
-from builder.site.rules import SERVERS
+from builder.site.rules import SERVERS, beside, stick, written
 from builder.site.rules.common import prefix
 from builder.store import CURRENT, Store
 
@@ -46,14 +45,18 @@ def add_verbs(add: Parsers) -> None:
     parser.set_defaults(make=run_build)
 
     parser = add("rules", help="print rules for a web server's own configuration")
-    parser.add_argument("server", choices=list(SERVERS), help="the kind of server")
+    text = "the kind of server; avahi: a service file that announces the site on the LAN"
+    parser.add_argument("server", choices=[*SERVERS, "avahi"], help=text)
     parser.add_argument("--root", metavar="DIR", help="the document root there (default: STORE/current)")
     text = "the path at which the site is mounted there (default: that of the remote's URL)"
     parser.add_argument("--prefix", metavar="PATH", help=text)
+    text = "for a stick that `flatdex export` has filled, served from this folder; no configuration is needed"
+    parser.add_argument("--stick", metavar="DIR", help=text)
+    beside.add_options(parser)
     parser.set_defaults(make=run_rules)
 
     parser = add("serve", help="a preview on loopback, for looking at a site, not for production")
-    parser.add_argument("folder", metavar="DIR", nargs="?", help="a store or a snapshot (default: the store)")
+    parser.add_argument("folder", metavar="DIR", nargs="?", help="a store, a snapshot or a stick (default: the store)")
     parser.add_argument("--port", type=int, default=8080, help="the port on 127.0.0.1 (default: 8080; 0: any free one)")
     parser.set_defaults(make=run_serve)
 
@@ -85,6 +88,7 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
         raise UsageError("--anonymous goes with --online", "Say both: `flatdex check --online --anonymous`.")
     config = load()
     ready.check(config.pages)
+    signing.try_out(config.sign.keys if config.sign else ())
     answers = online.answers(config, report, anonymous=args.anonymous) if args.online else ()
     targets = args.targets(config) if args.online and "targets" in args else ()
     code = online.exit_code(answers)
@@ -133,16 +137,19 @@ def how_of(args: argparse.Namespace) -> How:
 
 
 def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:
-    """`flatdex rules SERVER`."""
-    config = load()
-    root = str(Path(args.root).absolute() if args.root else config.store / CURRENT)
-    path = f"/{args.prefix.strip('/')}/".replace("//", "/") if args.prefix else prefix(config)
-    if re.search(r"""["'`\\*?\[\]{}$%\x00-\x1f]""", root):
-        raise UsageError(f"web servers would misread the path {root!r}", "Name one without quotes and wildcards.")
-    if not re.fullmatch(r"/(?:[A-Za-z0-9_~+@,=-][A-Za-z0-9._~+@,=-]*/)*", path):
-        fix = "Name one of letters, digits, `.`, `_`, `~` and `-` with --prefix."
-        raise UsageError(f"web servers would misread the path {path!r}", fix)
-    report.result(SERVERS[args.server](config, root, path).rstrip("\n"))
+    """`flatdex rules SERVER`; a cache in front of a remote, or a stick, needs no configuration."""
+    beside.check(args)
+    if args.pull_through is not None:
+        text = beside.cache(args)
+    elif args.server == "avahi":
+        text = beside.announcement(args, load())
+    elif args.stick is not None:
+        text = stick.rules(args.server, preview.published(Path(args.stick)), args.root, args.prefix)
+    else:
+        config = load()
+        root = written.folder(args.root or config.store / CURRENT)
+        text = SERVERS[args.server](config, root, written.mount(args.prefix or prefix(config)))
+    report.result(text.rstrip("\n"))
     return Exit.DONE
 
 

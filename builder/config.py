@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +14,9 @@ from builder.dispatch import Dispatch
 
 CONNECTIONS = 16
 """How many requests to a registry run at once."""
+
+VALID_FOR = 14 * 86400
+"""For how many seconds a signed snapshot is valid."""
 
 GRACE = 7 * 86400
 """For how many seconds files that are named by their hash outlive their last mention."""
@@ -165,7 +168,33 @@ class LayoutSource:
         return 0
 
 
-Source = RegistrySource | LayoutSource
+@dataclass(frozen=True)
+class MirrorSource:
+    """What was fetched of another site, and lies in `folder`: its list is the snapshot `of`, with its `version`.
+
+    `partial` tells that some of its images were not taken; of its `tags` only these were (none named: all).
+    """
+
+    name: str
+    folder: Path
+    of: str
+    version: int
+    partial: bool
+    tags: tuple[str, ...] = ()
+    token: Token = Token.NONE
+    public: str = HERE
+    max_stale: int | None = None
+
+    def takes(self, repository: str) -> bool:
+        """Whether the source may have this repository: only what was fetched tells."""
+        return True
+
+    def rank(self, repository: str) -> int:
+        """All are equal."""
+        return 0
+
+
+Source = RegistrySource | LayoutSource | MirrorSource
 
 
 def is_glob(pattern: str) -> bool:
@@ -219,6 +248,37 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """What to copy, from where. `only` are patterns of ids or refs; nothing said of tags or architectures: all.
+
+    `trusted_keys` are lines such as `ssh-ed25519 AAAA..`; `mounts` is the well-known folder to look for on mounted file
+    systems, and `discover` for how many seconds to listen on the LAN; empty and 0: not at all.
+    """
+
+    sources: tuple[str, ...]
+    only: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    dependencies: bool = True
+    trusted_keys: tuple[str, ...] = ()
+    remote_id: str = ""
+    sources_folder: Path | None = None
+    mounts: str = ""
+    discover: int = 0
+    parallel: int = 8
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """What the configuration says of `remote` and of pages, validated: it comes before what the list says."""
+
+
+@dataclass(frozen=True)
+class Signing:
+    """Which keys sign each snapshot, and for how many seconds it is valid then."""
+
+    keys: tuple[Path, ...]
+    valid_for: int = VALID_FOR
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole configuration."""
 
@@ -238,6 +298,9 @@ class Config:
     grace: int = GRACE
     pages: Pages | None = None
     """None: a site without pages."""
+    sign: Signing | None = None
+    mirror: Mirror | None = None
+    """For a copy of another site; sources, indexes and so on are known when that site's list is."""
 
     @property
     def folder(self) -> Path:

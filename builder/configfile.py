@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder import checks, document, regindexer, schema, variants
+from builder import checks, document, mirrorfile, regindexer, schema, variants
 from builder.config import (
     CONNECTIONS,
     GRACE,
+    VALID_FOR,
     Access,
     Cache,
     Config,
@@ -21,6 +22,7 @@ from builder.config import (
     RegistrySource,
     Remote,
     Screenshots,
+    Signing,
     Source,
     Theme,
     Token,
@@ -33,7 +35,7 @@ NAME = "flatdex.yaml"
 SCHEMA = "config.schema.json"
 SYSTEM = Path("/etc/flatdex/flatdex.yaml")
 
-_PUBLISHING = ("targets", "parallel", "together", "keep", "hooks", "doctor")
+PUBLISHING = ("targets", "parallel", "together", "keep", "hooks", "doctor")
 
 
 def find(given: str | None, environment: Mapping[str, str]) -> Path:
@@ -54,12 +56,18 @@ def load(file: Path, environment: Mapping[str, str], store: str | None = None) -
     read = document.read(file, environment)
     old_form = regindexer.recognised(read.data)
     found = [*read.problems, *_no_store(read, store)]
-    found += _of_other_keys(found, schema.problems(read, regindexer.SCHEMA if old_form else SCHEMA))
-    found += [] if old_form else checks.references(read)
+    is_mirror = mirrorfile.recognised(read.data)
+    whole = mirrorfile.filled(read) if is_mirror else read
+    found += _of_other_keys(found, schema.problems(whole, regindexer.SCHEMA if old_form else SCHEMA))
+    found += mirrorfile.problems(read) if is_mirror else [] if old_form else checks.references(read)
     _raise(read, found)
     data: Any = read.data  # a mapping, the schema says
     place = Path(store).absolute() if store else _absolute(file.parent, data["store"])
-    config = regindexer.config(read, data, place) if old_form else _config(read, data, place)
+    if is_mirror:
+        settings, wrong = mirrorfile.settings(read)
+        _raise(read, wrong)
+        return mirrorfile.config(settings, place, file, {key: data[key] for key in PUBLISHING if key in data})
+    config = regindexer.config(read, data, place) if old_form else made(read, data, place)
     _raise(read, [*(regindexer.problems(read, data) if old_form else checks.collisions(read, config))])
     return config
 
@@ -86,7 +94,8 @@ def _absolute(folder: Path, path: str) -> Path:
     return (folder / Path(path).expanduser()).absolute()
 
 
-def _config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
+def made(read: Document, data: Any, store: Path) -> Config:
+    """The values of what the schema finds nothing wrong with."""
     sources = tuple(_source(name, value, read.file.parent) for name, value in data["sources"].items())
     indexes = _indexes(data["indexes"], sources)
     cache = {key: seconds(value) for key, value in data.get("cache", {}).items()}
@@ -99,11 +108,21 @@ def _config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
         variants=variants.variants(indexes),
         dispatch=variants.dispatch(indexes),
         tag_folders={tag: tag for index in indexes for tag in index.tags},
-        publishing={key: data[key] for key in _PUBLISHING if key in data},
+        publishing={key: data[key] for key in PUBLISHING if key in data},
         cache=Cache(**cache),
         grace=seconds(data["grace"]) if "grace" in data else GRACE,
         pages=_pages(data, read.file.parent) if data.get("pages", True) else None,
+        sign=signing(data, read.file.parent),
     )
+
+
+def signing(data: Mapping[str, Any], folder: Path) -> Signing | None:
+    """What the configuration says of signatures."""
+    if "sign" not in data:
+        return None
+    given = data["sign"]["key"]
+    keys = tuple(_absolute(folder, key) for key in ([given] if isinstance(given, str) else given))
+    return Signing(keys, seconds(data["sign"].get("valid_for", f"{VALID_FOR}s")))
 
 
 def _pages(data: Mapping[str, Any], folder: Path) -> Pages:

@@ -53,11 +53,15 @@ class Joined:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A blob of an OCI layout, copied when the site is written; `size` and `sha256` are what it must have."""
+    """A file, copied when the site is written; `size` and `sha256` are what it must have.
+
+    One that is the store's `own`, checked, and nobody else's to change, becomes a part of the site itself.
+    """
 
     file: Path
     size: int
     sha256: str
+    own: bool = False
 
 
 Made = InMemory | Joined

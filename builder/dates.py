@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from builder.description import FileEntry, KeptEntry, Snapshot, spells_hash
@@ -40,15 +41,23 @@ class Before:
 
 
 def entries(
-    files: Mapping[str, Hashed], twins: Mapping[str, str], dispatch: Mapping[str, Any], history: History, now: int
+    files: Mapping[str, Hashed],
+    twins: Mapping[str, str],
+    dispatch: Mapping[str, Any],
+    history: History,
+    now: int,
+    origin: Mapping[str, FileEntry] = MappingProxyType({}),
 ) -> tuple[FileEntry, ...]:
     """The files' entries, with mtimes that never let a server call a changed answer unchanged.
 
     A file under its hash is dated like the plain file that it is a twin of: of the two files that answer one query
     one after the other, the later one has the later mtime. Where queries are answered by other files than before, all
-    of these count as changed.
+    of these count as changed. What was never here before, and is a file of the site that this one is a copy of (its
+    `origin`), has its date there: servers of both give it one ETag.
     """
-    plain = dated(files, tuple(_before(history, twins, dispatch)), now)
+    ours = tuple(_before(history, twins, dispatch))
+    theirs = Before({path: entry for path, entry in origin.items() if entry.mtime <= now}, seen=False)
+    plain = dated(files, (*ours, theirs), now)
     mtimes = {entry.path: entry.mtime for entry in plain}
     return tuple(
         FileEntry(entry.path, entry.size, entry.sha256, mtimes[twins[entry.path]]) if entry.path in twins else entry

@@ -7,7 +7,9 @@ first counts, and an empty `tag` or `architecture` is the same as none.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 COLON = r"(?::|%3[Aa])"
 ANNOTATION = rf"(?:^|&)annotation{COLON}"
@@ -55,6 +57,12 @@ class Dispatch:
         """The routes of a tag, the most particular first: the first that fits a query answers it."""
         routes = [route for route in self.routes if route.tag == tag]
         return tuple(sorted(routes, key=lambda route: (not route.annotations, not route.architecture)))
+
+
+def described(document: Mapping[str, Any]) -> Dispatch:
+    """The dispatch that a site was built with, as its `snapshot.json` has it."""
+    routes = tuple(Route(**route) for route in document["routes"])
+    return Dispatch(routes, document["default_tag"], document["unknown_tag"])
 
 
 def first(query: str, name: str) -> str:

@@ -91,13 +91,20 @@ def commit_metadata_text(label: str) -> str | None:
 
 def metadata_value(metadata: str, group: str, key: str) -> str:
     """A value of an image's metadata, which is a key file; empty if it isn't there."""
-    inside = False
-    for line in metadata.splitlines():
+    return key_file(metadata).get(group, {}).get(key, "")
+
+
+def key_file(text: str) -> dict[str, dict[str, str]]:
+    """The groups of a key file, each with its values by their keys; of values with one key the first counts."""
+    found: dict[str, dict[str, str]] = {}
+    group: dict[str, str] = {}
+    for line in text.splitlines():
         if line.startswith("["):
-            inside = line.strip() == f"[{group}]"
-        elif inside and line.partition("=")[0].strip() == key:
-            return line.partition("=")[2].strip()
-    return ""
+            group = found.setdefault(line.strip()[1:].removesuffix("]"), {})
+        elif "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            group.setdefault(key.strip(), value.strip())
+    return found
 
 
 def is_part(ref: Ref) -> bool:

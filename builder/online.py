@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.config import Config, RegistrySource, Source, Token
+from builder.config import Config, LayoutSource, RegistrySource, Source, Token
 from builder.errors import Exit, FlatdexError
 from builder.report import Report, counted
 from builder.sources import access, layouts
@@ -74,7 +74,7 @@ def as_json(answer: Answer) -> dict[str, object]:
 def _answer(config: Config, source: Source, report: Report, anonymous: bool) -> Answer:
     try:
         if not isinstance(source, RegistrySource):
-            return Answer(source.name, len(layouts.folders(source)))
+            return Answer(source.name, len(layouts.folders(source)) if isinstance(source, LayoutSource) else 0)
         with tempfile.TemporaryDirectory(prefix="flatdex-") as folder, Cache(Path(folder)) as nothing:
             with access.opened(source, nothing, os.environ) as registry:
                 registry.ping()

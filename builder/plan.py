@@ -11,7 +11,7 @@ from typing import Any
 from builder import changes
 from builder.advice import Advice
 from builder.changes import Offered
-from builder.config import Config
+from builder.config import Config, Index, MirrorSource, Signing
 from builder.content import Files, InMemory
 from builder.description import FORMAT, FileEntry, KeptEntry, Snapshot, time_text
 from builder.screenshots import shots
@@ -56,9 +56,13 @@ def description(
         "id": identifier,
         "version": previous.version + 1 if previous else 1,
         "created": time_text(created),
+        **_validity(created, config.sign),
         "previous": previous.id if previous else None,
         "remote": _remote(config),
+        **_mirrored(config),
         "sources": [{"name": source.name, "public": source.public} for source in config.sources],
+        "indexes": [_index(index) for index in config.indexes],
+        "pages": _pages(config, site),
         "counts": _counts(site, files),
         "variants": _variants(config, site),
         "dispatch": dispatch_of(config),
@@ -80,17 +84,25 @@ def description_again(
     newest: Snapshot | None,
     files: tuple[FileEntry, ...],
     kept_files: tuple[KeptEntry, ...],
+    sign: Signing | None = None,
 ) -> dict[str, Any]:
     """The `snapshot.json` of a snapshot that holds again what `old` held."""
+    validity = _validity(created, sign)
+    gone = {"signatures", *(() if validity else ("expires",))}
     return {
-        **old.document,
+        **{key: value for key, value in old.document.items() if key not in gone},
         "id": identifier,
         "version": newest.version + 1 if newest else 1,
         "created": time_text(created),
+        **validity,
         "previous": newest.id if newest else None,
         "again": old.id,
         **listed(files, kept_files),
     }
+
+
+def _validity(created: int, sign: Signing | None) -> dict[str, str]:
+    return {"expires": time_text(created + sign.valid_for)} if sign else {}
 
 
 def dispatch_of(config: Config) -> dict[str, Any]:
@@ -131,9 +143,41 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _remote(config: Config) -> dict[str, str | None]:
+def _remote(config: Config) -> dict[str, Any]:
+    """What it is called, and all else that is said of it: a copy says it, too."""
     remote = config.remote
-    return {"id": remote.id, "name": remote.name, "url": remote.url} if remote else {"id": None}
+    return {key: value for key, value in asdict(remote).items() if value} if remote else {"id": None}
+
+
+def _mirrored(config: Config) -> dict[str, Any]:
+    """What a copy was made of."""
+    found = next((source for source in config.sources if isinstance(source, MirrorSource)), None)
+    return {"mirror": {"id": found.of, "version": found.version, "partial": found.partial}} if found else {}
+
+
+def _index(index: Index) -> dict[str, Any]:
+    return {
+        "name": index.name,
+        "tags": list(index.tags),
+        "architectures": list(index.architectures),
+        "extract_icons": index.extract_icons,
+        "annotations": index.annotations,
+    }
+
+
+def _pages(config: Config, site: Site) -> dict[str, Any] | None:
+    """How pages are written, as far as a copy can write them so, too."""
+    pages = config.pages
+    if pages is None or config.remote is None:
+        return None
+    return {
+        "languages": list(pages.languages),
+        "screenshots": pages.screenshots.value,
+        "accent": pages.theme.accent,
+        "links": [list(link) for link in pages.theme.links],
+        "footer": pages.theme.footer,
+        "logo": site.logo,
+    }
 
 
 def _counts(site: Site, files: tuple[FileEntry, ...]) -> dict[str, int]:

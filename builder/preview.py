@@ -1,7 +1,11 @@
-"""A preview server on loopback: answers index queries as Apache does with the generated rules. Not for production."""
+"""A preview server on loopback: answers index queries as Apache does with the generated rules. Not for production.
+
+It shows a stick, too, whose manifests and blobs lie elsewhere: for clients that can't install from the folder itself.
+"""
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import shutil
@@ -11,11 +15,12 @@ from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote, unquote
 
-from builder import oci
+from builder import oci, stick
 from builder.description import DESCRIPTION, FileEntry, Invalid, Snapshot, read_snapshot
-from builder.dispatch import Dispatch, Route
+from builder.dispatch import Dispatch, described
 from builder.errors import FlatdexError
 from builder.report import Report
 from builder.site.rules.common import HASHED, HASHED_TYPES, PAGE_TYPES, WANTED, YEAR, control
@@ -30,7 +35,7 @@ _FOREVER = ("icons", "v2", *HASHED)
 
 
 def serve(folder: Path, port: int, report: Report) -> None:
-    """Serves the store or snapshot in `folder` on 127.0.0.1 until interrupted; `port` 0 takes a free one."""
+    """Serves the store, snapshot or stick in `folder` on 127.0.0.1 until interrupted; `port` 0 takes a free one."""
     snapshot = published(folder)
     handler = type("Handler", (_Handler,), {"folder": folder, "report": report})
     try:
@@ -47,12 +52,15 @@ def serve(folder: Path, port: int, report: Report) -> None:
 
 
 def published(folder: Path) -> Snapshot:
-    """The snapshot in `folder`, or the one that a store promoted. Raises FlatdexError if there is none."""
-    current = Store(folder).current()
+    """The snapshot in `folder`, or of a stick, or that which a store promoted. Raises FlatdexError if there is none."""
     try:
+        if stick.is_stick(folder):
+            found = (folder / DESCRIPTION).stat()
+            return _of_stick(folder, found.st_ino, found.st_mtime_ns, found.st_size)
+        current = Store(folder).current()
         return _snapshot(Store(folder).snapshots / current if current else folder.resolve())
-    except Invalid as error:
-        fix = "Name a store or a snapshot; a store needs a promoted one: `flatdex build`, then `flatdex promote`."
+    except (Invalid, FileNotFoundError) as error:
+        fix = "Name a store, a snapshot or a stick; a store needs a promoted one: `flatdex build`, `flatdex promote`."
         raise FlatdexError(f"nothing to show in {folder}: {error}", fix) from error
 
 
@@ -61,11 +69,15 @@ def _snapshot(folder: Path) -> Snapshot:
     return read_snapshot(folder)
 
 
+@lru_cache(maxsize=2)
+def _of_stick(folder: Path, *state: int) -> Snapshot:
+    """What the stick in `folder` shows; the next export changes the `state` of its description."""
+    return read_snapshot(folder, own_name=False)
+
+
 def dispatch_of(snapshot: Snapshot) -> Dispatch:
     """The dispatch that a snapshot was built with."""
-    described = snapshot.document["dispatch"]
-    routes = tuple(Route(**route) for route in described["routes"])
-    return Dispatch(routes, described["default_tag"], described["unknown_tag"])
+    return described(snapshot.document["dispatch"])
 
 
 def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | None:
@@ -89,6 +101,11 @@ def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | N
 
 def _path(asked: str) -> str:
     return posixpath.normpath(unquote(asked)).strip("/")
+
+
+def file_of(snapshot: Snapshot, entry: FileEntry) -> Path:
+    """Where the file is: a stick has manifests and blobs elsewhere."""
+    return snapshot.folder / (stick.placed(entry.path) if stick.is_stick(snapshot.folder) else entry.path)
 
 
 def headers(snapshot: Snapshot) -> dict[str, str]:
@@ -147,7 +164,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _file(self, entry: FileEntry, snapshot: Snapshot, body: bool) -> None:
-        etag = f'"{entry.size:x}-{entry.mtime:x}"'
+        try:
+            opened = file_of(snapshot, entry).open("rb")
+        except FileNotFoundError:  # a stick may hold a difference alone
+            self._text(HTTPStatus.NOT_FOUND, "not found\n", body)
+            return
+        with opened:
+            self._opened(opened, entry, snapshot, body)
+
+    def _opened(self, opened: BinaryIO, entry: FileEntry, snapshot: Snapshot, body: bool) -> None:
+        size = os.fstat(opened.fileno()).st_size  # a stick may be written to right now
+        etag = f'"{size:x}-{entry.mtime:x}"'
         fresh = self._is_fresh(etag, entry.mtime)
         self.send_response(HTTPStatus.NOT_MODIFIED if fresh else HTTPStatus.OK)
         self.send_header("ETag", etag)
@@ -156,14 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Vary", "Accept-Encoding")
         if not fresh:
-            self.send_header("Content-Type", _type(entry.path))
-            self.send_header("Content-Length", str(entry.size))
+            self.send_header("Content-Type", _type(entry.path, opened))
+            self.send_header("Content-Length", str(size))
             if entry.path.endswith(".gz"):
                 self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         if body and not fresh:
-            with (snapshot.folder / entry.path).open("rb") as file:
-                shutil.copyfileobj(file, self.wfile)
+            shutil.copyfileobj(opened, self.wfile)
 
     def _is_fresh(self, etag: str, mtime: int) -> bool:
         asked = self.headers.get("If-None-Match")
@@ -197,9 +223,14 @@ def _lifetime(path: str) -> dict[str, str]:
     return {"Cache-Control": control(YEAR, immutable=True)} if forever else {}
 
 
-def _type(path: str) -> str:
+def _type(path: str, opened: BinaryIO) -> str:
     if posixpath.basename(path) == "static":
         return "application/json"
     if re.search(r"^v2/.+/manifests/sha256:[0-9a-f]+$", path):
-        return oci.MANIFEST
+        try:
+            return oci.parse_manifest(opened.read()).media_type or oci.MANIFEST
+        except oci.Malformed:
+            return oci.MANIFEST
+        finally:
+            opened.seek(0)
     return _TYPES.get(posixpath.splitext(path)[1].lstrip("."), "application/octet-stream")

@@ -37,6 +37,16 @@ def span(seconds: float) -> str:
     return f"{round(hours / 24)} d"
 
 
+def sized(number: int) -> str:
+    """A number of bytes as a person says it: `512 B`, `3.4 MB`, `12 GB`."""
+    left = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if left < 999.5:
+            return f"{left:.0f} {unit}" if unit == "B" or left >= 9.95 else f"{left:.1f} {unit}"
+        left /= 1000
+    return f"{left:.0f} TB" if left >= 9.95 else f"{left:.1f} TB"
+
+
 def printable(text: str) -> str:
     """`text` without what a terminal would act on, and without passwords in URLs: others' words may hold anything."""
     shown = _PASSWORD.sub(r"\1***@", text)
@@ -52,6 +62,16 @@ def _progress(what: str, done: int, total: int, seconds: float) -> str:
         return line
     rate = done / seconds
     return f"{line}, {rate:.0f}/s, {span((total - done) / rate)} left"
+
+
+def _transfer(what: str, count: tuple[int, int], moved: tuple[int, int], seconds: float) -> str:
+    """`objects: 120 of 400, 1.2 GB of 4.0 GB, 45 MB/s, 62 s left`."""
+    (done, total), (came, size) = count, moved
+    line = f"{what}: {done} of {total}, {sized(came)} of {sized(size)}"
+    if seconds < 1 or came <= 0:
+        return line
+    rate = came / seconds
+    return f"{line}, {sized(int(rate))}/s, {span((size - came) / rate)} left"
 
 
 def _nowhere() -> TextIO:
@@ -99,21 +119,35 @@ class Report:
 
         On a terminal it draws one line again and again; elsewhere it prints one now and then, if work takes long.
         """
+        show = self._shower()
+        return lambda done, total: show(done == total, lambda seconds: _progress(what, done, total, seconds))
+
+    def transfer(self, what: str) -> Callable[[int, int, int, int], None]:
+        """The same for what has a size: to call with how many are done, of how many, and the bytes of both."""
+        show = self._shower()
+
+        def draw(done: int, total: int, came: int, size: int) -> None:
+            show(done == total, lambda seconds: _transfer(what, (done, total), (came, size), seconds))
+
+        return draw
+
+    def _shower(self) -> Callable[[bool, Callable[[float], str]], None]:
+        """A function that shows a line, made of how many seconds have passed, unless one was shown a moment ago."""
         started = shown = time.monotonic()
 
-        def show(done: int, total: int) -> None:
+        def show(over: bool, line: Callable[[float], str]) -> None:
             nonlocal shown
             now = time.monotonic()
             if self._live:
-                if done == total:
+                if over:
                     self._clear()
                 elif now - shown >= _REDRAWN or not self._drawn:
                     shown = now
-                    print(f"\r\x1b[K{_progress(what, done, total, now - started)}", end="", file=self._err, flush=True)
+                    print(f"\r\x1b[K{line(now - started)}", end="", file=self._err, flush=True)
                     self._drawn = True
-            elif self._level >= 0 and now - shown >= _TOLD and done < total:
+            elif self._level >= 0 and now - shown >= _TOLD and not over:
                 shown = now
-                self.warn(_progress(what, done, total, now - started))
+                self.warn(line(now - started))
 
         return show
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from builder.description import DESCRIPTION, FileEntry, KeptEntry, Snapshot
 from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable, sha256_of
 from builder.parallel import threads
+from builder.signing import sealed
 from builder.store import UNFINISHED, Store
 
 _CHUNK = 1024 * 1024
@@ -37,16 +39,19 @@ class Draft:
     bases: tuple[Snapshot, ...]
     full: bool = False
     """Whether no earlier file is shared before its bytes were read."""
+    keys: tuple[Path, ...] = ()
+    """Those that sign it."""
 
 
 def write(store: Store, draft: Draft) -> None:
     """Writes the snapshot. Until the last step, a rename, nothing of it can be taken for one. Raises FlatdexError."""
     folder = store.snapshots / f"{UNFINISHED}{draft.id}"
+    described = sealed(_lines(draft.document).encode("utf-8"), draft.keys)
     contents = {**draft.contents}
     contents.update({each.path: OnDisk(file, each.size, each.sha256) for each, file in draft.kept.items()})
     try:
         _write_files(folder, contents, (*draft.entries, *draft.kept), _twins(draft.bases), draft.full)
-        _write_file(folder / DESCRIPTION, InMemory(_lines(draft.document).encode("utf-8")), draft.created)
+        _write_file(folder / DESCRIPTION, InMemory(described), draft.created)
         make_durable(folder)
         folder.rename(store.snapshots / draft.id)
         make_durable(store.snapshots)
@@ -165,11 +170,29 @@ def _linked(twin: str | Path, place: str | Path) -> bool:
     return True
 
 
+_moving = threading.Lock()
+
+
 def _write_content(place: Path, content: Content, mtime: int) -> None:
     if isinstance(content, OnDisk):
-        _copy(content, place, mtime)
+        if not (content.own and _moved(content, place, mtime)):
+            _copy(content, place, mtime)
     else:
         _write_file(place, content, mtime)
+
+
+def _moved(content: OnDisk, place: Path, mtime: int) -> bool:
+    """Links the store's own file, if no snapshot has it yet: its date would change there, too."""
+    try:
+        with _moving:
+            found = os.lstat(content.file)
+            if found.st_nlink != 1 or found.st_size != content.size:
+                return False
+            os.link(content.file, place)
+        _finish(place, mtime)
+    except OSError:  # no links here: a copy does as well, or tells what is wrong
+        return False
+    return True
 
 
 def _write_file(place: Path, content: Made, mtime: int) -> None:

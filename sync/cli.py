@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from sync.verbs import pushing, reading, releasing
+from sync.verbs import exporting, pushing, reading, releasing
 from sync.verbs.common import Run
 
 Parsers = Callable[..., argparse.ArgumentParser]
@@ -20,5 +20,5 @@ def add_verbs(add: Parsers) -> None:
         parser.set_defaults(publish=run)
         return parser
 
-    for group in (reading, releasing, pushing):
+    for group in (reading, releasing, pushing, exporting):
         group.add(verb)

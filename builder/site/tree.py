@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from builder.appdata.components import DEFAULT
 from builder.catalog import Catalog, Image, Skip, choose
 from builder.changes import Change, Offered
-from builder.config import Config, Remote, Variant
+from builder.config import Config, MirrorSource, Remote, Variant
 from builder.content import Content, Files, InMemory, Made, OnDisk
+from builder.description import FileEntry
 from builder.parallel import threads
 from builder.site import flatpakref, flatpakrepo, index
 from builder.site.labels import Labels
 from builder.site.pages import items as making
 from builder.site.pages import offer
+from builder.site.pages.assets import logo_path
 from builder.site.pages.memory import Memory
 from builder.site.pages.offer import Item
 from builder.site.pages.views import Pictures
@@ -44,6 +46,10 @@ class Site:
     """What is offered to people: names and versions by index and ref."""
     changes: tuple[Change, ...] = ()
     pictures: Pictures = field(default_factory=dict)
+    logo: str = ""
+    """The path of the site's own logo."""
+    dates: Mapping[str, FileEntry] = field(default_factory=dict)
+    """The files of the site that this one is a copy of, by path: what is the same keeps their dates."""
 
 
 def _no_changes(offered: Iterable[Offered]) -> tuple[Change, ...]:
@@ -63,6 +69,10 @@ class Surroundings:
     memory: Memory = field(default_factory=Memory)
     published: Collection[str] = frozenset()
     """The paths of the newest snapshot's files."""
+    files: Files = field(default_factory=dict)
+    """What is taken into the site as it is."""
+    dates: Mapping[str, FileEntry] = field(default_factory=dict)
+    """As in `Site`."""
 
 
 def site(
@@ -92,9 +102,20 @@ def site(
     shown = _shown(config, images, items, gzip, surroundings)
     files.update(shown.files)
     files.update(labels.files)
+    files.update(surroundings.files)
     files.update(_rules(config, files))
     skips.update(labels.skips)
-    return Site(files, images, tuple(sorted(skips)), twins, shown.offered, shown.changes, shown.pictures)
+    return Site(
+        files,
+        images,
+        tuple(sorted(skips)),
+        twins,
+        shown.offered,
+        shown.changes,
+        shown.pictures,
+        logo=logo_path(config.pages),
+        dates=surroundings.dates,
+    )
 
 
 def _install_files(remote: Remote, main_tag: str, items: Iterable[Item]) -> Iterator[tuple[str, Content]]:
@@ -217,7 +238,8 @@ def _blobs(config: Config, images: Mapping[str, tuple[Image, ...]]) -> Iterator[
         types[image.digest] = image.media_type
         for blob, file in image.blobs:
             kind = "manifests" if blob.digest == image.digest else "blobs"
-            yield f"v2/{image.repository}/{kind}/{blob.digest}", OnDisk(file, blob.size, blob.hex)
+            own = isinstance(config.source(image.source), MirrorSource)
+            yield f"v2/{image.repository}/{kind}/{blob.digest}", OnDisk(file, blob.size, blob.hex, own)
     if types:
         yield "v2/.htaccess", _text(apache.registry_folder(config.cache, types))
 

@@ -109,6 +109,7 @@ class Watch:
         self._deadlines: dict[int, float] = {}
         self._sockets: dict[int, socket.socket] = {}
         self._closed = threading.Event()
+        self._cut = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -130,6 +131,10 @@ class Watch:
         self._sockets.pop(threading.get_ident(), None)
         self._deadlines.pop(threading.get_ident(), None)
 
+    def cut(self) -> None:
+        """Cuts all requests that are under way, within a tick, and those that are begun from here on."""
+        self._cut = True
+
     def close(self) -> None:
         """Ends the watch."""
         self._closed.set()
@@ -141,7 +146,7 @@ class Watch:
             now = time.monotonic()
             for thread, deadline in list(self._deadlines.items()):
                 sock = self._sockets.get(thread)
-                if now > deadline and sock is not None:
+                if (now > deadline or self._cut) and sock is not None:
                     with contextlib.suppress(OSError):  # it was closed in the meantime
                         sock.shutdown(socket.SHUT_RDWR)
 

@@ -41,15 +41,15 @@ from builder.sources.tls import Tls
 AGENT = "flatdex"
 _CONNECT, _READ = 10.0, 30.0  # seconds
 _LONGEST_REQUEST = 120.0  # seconds, from its start to its last byte, all tries and pauses included
-_REDIRECTS = 5
-_REDIRECTING = (301, 302, 303, 307, 308)
+REDIRECTS = 5
+REDIRECTING = (301, 302, 303, 307, 308)
 _RETRIES = 3
 _BACKOFF = 0.3  # seconds before the second try, doubled for each further one
 _LONGEST_WAIT = 30.0  # seconds that a Retry-After may ask for; who wants more is left alone
 _MOST_WAYS = 8
 _LARGEST_TOKEN = 256 * 1024
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9/._~:@%+,;=&?-]*")
-_HOPELESS = (ForbiddenPeerError, LocationValueError, requests.RequestException)
+HOPELESS = (ForbiddenPeerError, LocationValueError, requests.RequestException)
 """Errors of which no other try would make answers."""
 
 
@@ -154,6 +154,14 @@ class Transport:
                     time.sleep(pause)
         raise AssertionError("the last try either returns or raises")
 
+    def extend(self, deadline: float) -> None:
+        """Until when, in seconds of the monotonic clock, the request that the calling thread has `opened` may last."""
+        self._watch.begin(deadline)
+
+    def cut(self) -> None:
+        """Cuts all that is under way, whoever waits for it, and whatever is begun from here on."""
+        self._watch.cut()
+
     def relent(self) -> None:
         """Asks hosts again that gave no answer so far: what is asked from here on may be what they have answers to."""
         for gate in self._gates.values():
@@ -187,21 +195,21 @@ class Transport:
         if time.monotonic() > deadline:
             why = f"no whole answer in {self._patience.whole:.0f} seconds"
             raise SlowError(request.url, why, None, request.method) from error
-        if isinstance(error, _HOPELESS):
+        if isinstance(error, HOPELESS):
             raise FetchError(request.url, cause_of(error), None, request.method) from error
         raise CutError(request.url, cause_of(error), request.method) from error
 
     def _followed(self, request: Request, deadline: float) -> Response:
         """The answer after redirects, each to a place where it may lead."""
         place = request.url
-        for _ in range(_REDIRECTS + 1):
+        for _ in range(REDIRECTS + 1):
             with contextlib.closing(self._authorized(request, place)) as answer:
-                if answer.status in _REDIRECTING and "Location" in answer.headers:
-                    place = _next_place(request, place, answer.headers["Location"])
+                if answer.status in REDIRECTING and "Location" in answer.headers:
+                    place = next_place(request, place, answer.headers["Location"])
                 elif answer.status == HTTPStatus.OK or (answer.status == 304 and _is_conditional(request)):
                     return Response(place, answer.status, answer.headers, body_of(request, answer, deadline))
                 else:
-                    raise self._failure(request, place, answer)
+                    raise self.failure(request, place, answer)
         raise FetchError(request.url, "too many redirects", None, request.method)
 
     @contextlib.contextmanager
@@ -261,7 +269,7 @@ class Transport:
         except TooLargeError as error:
             raise RefusedError(f"{place} answered more than {request.limit} bytes", HTTPStatus.OK) from error
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
-            again = not isinstance(error, _HOPELESS)
+            again = not isinstance(error, HOPELESS)
             raise RefusedError(f"{place}: {cause_of(error)}", again=again) from error
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> BaseHTTPResponse:
@@ -284,7 +292,7 @@ class Transport:
             assert_same_host=False,
             preload_content=False,
             decode_content=False,
-            timeout=Timeout(self._patience.connect, self._patience.read),
+            timeout=Timeout(connect=self._patience.connect, read=self._patience.read),
         )
         return answer
 
@@ -304,7 +312,8 @@ class Transport:
             self._ways.clear()
         return self._ways.setdefault(origin, _Way(pool, whole))
 
-    def _failure(self, request: Request, place: str, answer: BaseHTTPResponse) -> FetchError:
+    def failure(self, request: Request, place: str, answer: BaseHTTPResponse) -> FetchError:
+        """What an answer that is of no use means, which is read or closed for that."""
         elsewhere = origin_of(place) != origin_of(request.url)
         why = f"redirected to {origin_of(place):.200}, which " if elsewhere else ""
         why += status_text(answer.status)
@@ -328,7 +337,8 @@ def _is_conditional(request: Request) -> bool:
     return "If-None-Match" in request.headers or "If-Modified-Since" in request.headers
 
 
-def _next_place(request: Request, place: str, location: str) -> str:
+def next_place(request: Request, place: str, location: str) -> str:
+    """Where a redirect from `place` leads. Raises FetchError if it may not lead there."""
     try:
         following = urljoin(place, location)
     except ValueError as error:

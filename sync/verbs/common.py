@@ -35,6 +35,9 @@ class Report(Protocol):
     def progress(self, what: str) -> Callable[[int, int], None]:
         """A function to call with how much is done and of how much."""
 
+    def transfer(self, what: str) -> Callable[[int, int, int, int], None]:
+        """The same for what has a size: to call with how many are done, of how many, and the bytes of both."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -686,7 +686,7 @@ def test_a_redirect_from_https_down_is_refused() -> None:
         if place.startswith("http:/x"):
             continue
         with pytest.raises(FetchError, match="down to http"):
-            transport._next_place(request, "https://a.example/", place)
+            transport.next_place(request, "https://a.example/", place)
 
 
 # Regular expressions and parsers that somebody else's text goes through

@@ -192,7 +192,7 @@ def test_a_link_is_one_or_none(link: str) -> None:
 def test_a_redirect_leads_to_http_or_nowhere(place: str, location: str) -> None:
     request = answers.Request("GET", "https://a/", {}, 0, "")
     try:
-        found = transport._next_place(request, f"https://a/{place}", location)
+        found = transport.next_place(request, f"https://a/{place}", location)
     except answers.FetchError:
         return
     assert found.lower().startswith("https:")

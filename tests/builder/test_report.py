@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder import report as module
-from builder.report import Report, counted, printable
+from builder.report import Report, counted, printable, sized
 
 HARMFUL = [
     ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
@@ -127,6 +127,29 @@ def test_progress_tells_how_fast_it_is_and_how_long_it_takes(clock: list[float])
     clock[0] += 2
     show(90, 270)
     assert err.getvalue() == "\r\x1b[Kmain: images: 90 of 270, 45/s, 4 s left"
+
+
+def test_progress_of_what_has_a_size_tells_of_that_too(clock: list[float]) -> None:
+    err = Terminal()
+    show = Report(err=err).transfer("objects")
+    show(0, 400, 0, 4_000_000_000)
+    clock[0] += 20
+    show(120, 400, 1_200_000_000, 4_000_000_000)
+    said = err.getvalue().split("\r\x1b[K")
+    assert said[1:] == ["objects: 0 of 400, 0 B of 4.0 GB", "objects: 120 of 400, 1.2 GB of 4.0 GB, 60 MB/s, 47 s left"]
+    show(400, 400, 4_000_000_000, 4_000_000_000)
+    assert err.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (9_940, "9.9 kB"), (9_960, "10 kB"), (999_400, "999 kB")),
+        *((999_600, "1.0 MB"), (2_000_000_000, "2.0 GB"), (10**12, "1.0 TB"), (10**17, "100000 TB")),
+    ],
+)
+def test_sizes_are_said_as_people_say_them(number: int, said: str) -> None:
+    assert sized(number) == said
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(clock: list[float]) -> None:

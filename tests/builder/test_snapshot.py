@@ -261,7 +261,12 @@ def test_the_description_says_what_is_here(store: Store, config: Config) -> None
     }
     assert one.id.startswith("20270115T080000Z-")
     url = "http://127.0.0.1:8080/"
-    assert document["remote"] == {"id": url, "name": "example", "url": url}
+    assert document["remote"] == {"id": url, "name": "example", "title": "Example", "url": url}
+    index = {"name": "stable", "tags": ["latest"], "architectures": [], "extract_icons": True, "annotations": False}
+    assert document["indexes"] == [index]
+    look = {"accent": "#1c66d4", "links": [], "footer": "", "logo": ""}
+    assert document["pages"] == {"languages": ["en"], "screenshots": "link", **look}
+    assert "mirror" not in document
     assert document["sources"][0] == {"name": "main", "public": "http://127.0.0.1:5000/"}
     assert document["counts"] == {"images": 1, "refs": 1, "repositories": 1, "files": 1, "bytes": 3}
     variant = {"path": "index/latest.json", "index": "stable", "architectures": [], "form": "labels", "refs": 1}

@@ -11,9 +11,9 @@ from flatdex import main
 from tests.sync.site import CONFIG, DONE, NEW, USAGE, Site
 
 VERBS = (
-    *("init", "check", "build", "rules", "serve", "doctor", "publish"),
+    *("init", "check", "build", "rules", "serve", "doctor", "publish", "mirror"),
     *("list", "show", "diff", "verify", "log", "promote", "rollback", "hold", "release", "pin", "unpin", "prune"),
-    *("push", "status", "adopt"),
+    *("push", "status", "adopt", "export"),
 )
 
 

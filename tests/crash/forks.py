@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -26,10 +27,13 @@ import builder.parallel
 import builder.snapshot
 import builder.writing
 import flatdex
+import sync.export.write
 import sync.promote
 import sync.prune
 import sync.push
+from builder.stick import Export
 from builder.store import SNAPSHOTS, Store
+from sync.export.items import Item
 
 _PR_SET_PTRACER = 0x59616D61
 _ANYBODY = ctypes.c_ulong(-1)
@@ -66,6 +70,18 @@ def _remove_in_place(store: Store, gone: Iterable[str]) -> None:
         shutil.rmtree(store.snapshots / identifier)
 
 
+def _export_in_place(folder: Path, items: Iterable[Item], progress: object) -> list[tuple[Item, Path]]:
+    for item in items:
+        place = folder / item.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(item.content if isinstance(item.content, bytes) else item.content.read_bytes())
+    return []
+
+
+def _without_note(note: Callable[[Path, Export], None]) -> Callable[[Path, Export], None]:
+    return lambda folder, export: note(folder, Export(export.snapshot, export.since))
+
+
 def _replace(module: ModuleType | type, name: str, new: object) -> None:
     getattr(module, name)  # what has got another name is not there to be replaced
     setattr(module, name, new)
@@ -80,6 +96,10 @@ def _break(part: str) -> None:
         _replace(builder.store.Store, "remove_leftovers", lambda store: store.snapshots.mkdir(exist_ok=True))
     elif part == "removal":
         _replace(sync.prune, "remove", _remove_in_place)
+    elif part == "stage":
+        _replace(sync.export.write, "_written", _export_in_place)
+    elif part == "note":
+        _replace(sync.export.write, "_replace", _without_note(sync.export.write._replace))
 
 
 def _simplify() -> None:
@@ -95,7 +115,15 @@ def _simplify() -> None:
     gc.freeze()
 
 
-def _work(request: dict[str, Any]) -> int:
+Work = Callable[[list[str]], int]
+"""What is done in a fork, by its arguments; gives the exit code."""
+
+
+def _command(args: list[str]) -> int:
+    return flatdex.main(["-q", *args])
+
+
+def _work(request: dict[str, Any], work: Work) -> int:
     out = os.open(request["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for descriptor, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, out)):
         os.dup2(file, descriptor)
@@ -105,14 +133,14 @@ def _work(request: dict[str, Any]) -> int:
     moment = request["moment"]
     time.time = lambda: moment
     _break(request["broken"])
-    return flatdex.main(request["args"])
+    return work(request["args"])
 
 
-def _child(request: dict[str, Any], gate: int) -> NoReturn:
+def _child(request: dict[str, Any], gate: int, work: Work) -> NoReturn:
     code = 1
     try:
         if os.read(gate, 1):
-            code = _work(request)
+            code = _work(request, work)
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
@@ -120,14 +148,14 @@ def _child(request: dict[str, Any], gate: int) -> NoReturn:
     os._exit(code)
 
 
-def _run(request: dict[str, Any]) -> int:
+def _run(request: dict[str, Any], work: Work) -> int:
     gate, opener = os.pipe()
     child = os.fork()
     if not child:
         os.close(opener)
         # Where only a process's parents may trace it, it has to allow that to others.
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYBODY, 0, 0, 0)
-        _child(request, gate)
+        _child(request, gate, work)
     os.close(gate)
     strace = _attached(request["strace"], child) if request["strace"] else None
     os.write(opener, b"x")
@@ -147,12 +175,12 @@ def _attached(words: list[str], child: int) -> subprocess.Popen[bytes]:
     return strace
 
 
-def main() -> None:
+def main(work: Work = _command) -> None:
     """Answers each line, a request in JSON, by a line: the exit code, or a signal's number below zero."""
     _simplify()
     replies = os.dup(1)
     for line in sys.stdin:
-        os.write(replies, f"{_run(json.loads(line))}\n".encode())
+        os.write(replies, f"{_run(json.loads(line), work)}\n".encode())
 
 
 if __name__ == "__main__":

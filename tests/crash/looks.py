@@ -8,9 +8,11 @@ import re
 from pathlib import Path
 
 from builder.description import DESCRIPTION, Snapshot, is_id, read_snapshot
+from builder.stick import read_export
 from builder.store import Store
 from sync import log
 from sync.verify import faults
+from tests.export import looks as sticks
 from tests.real.process import wait_for
 
 _SECONDS = 10
@@ -118,3 +120,21 @@ def check_log(root: Path) -> None:
     assert [line for line in log.lines(store) if line.fault] == []
     told = next((identifier for identifier, _ in log.promoted(store)), None)
     assert told == store.current(), f"{store.current()} is current, but the log tells of {told}"
+
+
+def check_stick(stick: Path, may_show: tuple[Path, ...]) -> None:
+    """Makes sure that a stick shows one of these snapshots, whole, and that what it offers to clients is there.
+
+    Pages and pointers may be those of another one only if the stick says that it was not written to the end.
+    """
+    known = [read_snapshot(folder) for folder in may_show]
+    shown_now = sticks.shown(stick)
+    if shown_now:
+        assert shown_now.id in {each.id for each in known}, f"{stick} shows {shown_now.id}"
+        export = read_export(stick)
+        assert export
+        sticks.whole(stick, shown_now, known if export.writing is not None else ())
+    if (stick / "index.json").exists():
+        assert sticks.layout(stick)
+    sticks.check_indexes(stick)
+    assert set(sticks.strangers(stick)) <= {"beach.jpg"}, list(sticks.strangers(stick))

@@ -40,17 +40,17 @@ class How(TypedDict, total=False):
 class Runner:
     """Runs the command in the folder `work`, once at a time, in forks of a process that `number` tells from others.
 
-    That process ends with the thread that makes the first one.
+    That process ends with the thread that makes the first one. `module` is what it runs, if it isn't the command.
     """
 
-    def __init__(self, number: int, work: Path, out: Path) -> None:
+    def __init__(self, number: int, work: Path, out: Path, module: str = "tests.crash.forks") -> None:
         self._work, self._out = work, out
-        self._forks = _forks(number)
+        self._forks = _forks(number, module)
 
     def run(self, *args: str, moment: int = MOMENT, strace: Sequence[str] = (), **how: Unpack[How]) -> Run:
         """One run, at a `moment`; `strace`: its command line, but for the process."""
         request = {
-            "args": ["-q", *args],
+            "args": args,
             "cwd": str(self._work),
             "env": {"TMPDIR": str(self._work / "tmp"), **how.get("env", {})},
             "out": str(self._out),
@@ -65,10 +65,10 @@ class Runner:
 
 
 @functools.cache
-def _forks(number: int) -> subprocess.Popen[bytes]:
+def _forks(number: int, module: str) -> subprocess.Popen[bytes]:
     setpriv = find("setpriv")
     forks = subprocess.Popen(
-        [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), sys.executable, "-m", "tests.crash.forks"],
+        [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,

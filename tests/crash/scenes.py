@@ -9,10 +9,11 @@ from enum import Enum
 from pathlib import Path
 
 from builder.description import Snapshot
+from builder.stick import Export, read_export
 from builder.store import Store
 from sync import log
 from tests.crash.calls import Depth
-from tests.crash.looks import check_log, shown, snapshots
+from tests.crash.looks import check_log, check_stick, shown, snapshots
 from tests.crash.runner import Runner
 from tests.sync.site import MIDDLE, NEW, OLD, Site, new_version
 
@@ -51,6 +52,8 @@ class Scene:
     may_show: Callable[[Site, Snapshot], bool] = lambda site, snapshot: False
     """Whether readers may get this already: what `flips` shows, beside what it showed before."""
     flips: str = ""
+    look: Callable[[Site], None] = lambda site: None
+    """What else has to be so when it was cut off."""
 
 
 def _run(runner: Runner, *args: str) -> None:
@@ -130,6 +133,88 @@ def _before_prune_there(site: Site, runner: Runner) -> None:
     log.append(Store(site.store), "promote", **{"from": None}, to=site.current, result="done")
 
 
+def _before_export(site: Site, runner: Runner) -> None:
+    """A stick with an older snapshot, and somebody's pictures."""
+    _promoted(site, runner, MIDDLE)
+    stick = site.folder / "stick"
+    stick.mkdir()
+    _run(runner, "export", "stick")
+    (stick / "beach.jpg").write_text("sand")
+    _promoted(site, runner)
+
+
+def _before_first_export(site: Site, runner: Runner) -> None:
+    _promoted(site, runner)
+    (site.folder / "stick").mkdir()
+
+
+def _before_export_again(site: Site, runner: Runner) -> None:
+    """One before was cut off, and has left what nobody needs, and a name without its bytes."""
+    _before_export(site, runner)
+    stick = site.folder / "stick"
+    [new, *_] = (
+        path for path in sorted(site.snapshot(NEW).glob("v2/*/blobs/*")) if path.name not in _blobs(site, MIDDLE)
+    )
+    lost = f"blobs/sha256/{new.name.removeprefix('sha256:')}"
+    cut_off = Export(site.snapshot(MIDDLE).name, None, ("blobs/sha256/left", "index/static", lost))
+    (stick / "export.json").write_bytes(cut_off.data)
+    (stick / "blobs" / "sha256" / "left").write_text("left")
+    (stick / lost).write_bytes(bytes(new.stat().st_size))
+    _leave(stick / ".flatdex-export")
+
+
+def _blobs(site: Site, start: str) -> set[str]:
+    return {path.name for path in site.snapshot(start).glob("v2/*/blobs/*")}
+
+
+def _whole_stick(site: Site) -> None:
+    check_stick(site.folder / "stick", (site.snapshot(MIDDLE), site.snapshot(NEW)))
+
+
+def _exported(site: Site) -> None:
+    stick = site.folder / "stick"
+    check_stick(stick, (site.snapshot(NEW),))
+    assert read_export(stick) == Export(site.snapshot(NEW).name)
+    left = {path.name for path in stick.iterdir() if path.name.startswith(".")} - {".htaccess"}
+    assert not left and not (stick / "blobs" / "sha256" / "left").exists(), left
+
+
+COPY = "copy"
+MIRROR = "store: ./copy\nmirror: {from: [./store/current], parallel: 1}\n"
+
+
+def _before_first_mirror(site: Site, runner: Runner) -> None:
+    _promoted(site, runner)
+    (site.folder / "mirror.yaml").write_text(MIRROR)
+
+
+def _before_mirror(site: Site, runner: Runner) -> None:
+    """A copy of an older snapshot, and something that a download has left."""
+    _promoted(site, runner, MIDDLE)
+    (site.folder / "mirror.yaml").write_text(MIRROR)
+    _run(runner, "-c", "mirror.yaml", "mirror")
+    (site.folder / COPY / "mirror/objects" / f"{'0' * 64}.part").write_text("half")
+    _promoted(site, runner)
+
+
+def _whole_copy(site: Site) -> None:
+    """Old or new, if there is anything; and what is in it is what was chosen of what the origin said."""
+    copy = site.folder / COPY
+    snapshots(copy)
+    current = shown(copy)
+    if current:
+        assert current.document["mirror"]["id"] in (site.snapshot(MIDDLE).name, site.snapshot(NEW).name)
+
+
+def _mirrored(site: Site) -> None:
+    copy = site.folder / COPY
+    current = shown(copy)
+    assert current and current.document["mirror"]["id"] == site.snapshot(NEW).name
+    assert (copy / "current/upstream/snapshot.json").read_bytes() == (site.snapshot(NEW) / "snapshot.json").read_bytes()
+    assert not list((copy / "mirror/objects").iterdir())
+    check_log(copy)
+
+
 def _hashes(snapshot: Snapshot) -> dict[str, str]:
     return {entry.path: entry.sha256 for entry in snapshot.files}
 
@@ -207,6 +292,8 @@ _ROLLBACK = Scene(
     may_show=_is_middle_again,
     flips="store",
 )
+_MIRROR = Scene("mirror", ("-c", "mirror.yaml", "mirror"), _before_mirror, _mirrored, 100, every=2, look=_whole_copy)
+_EXPORT = Scene("export", ("export", "stick"), _before_export, _exported, 100, look=_whole_stick)
 
 SCENES = (
     Scene("build", ("build",), _before_build, _built, 140),
@@ -217,6 +304,11 @@ SCENES = (
     replace(_PUSH, name="push-to-folder", prepare=_before_push(IN_FOLDER)),
     replace(_PUSH, name="push-by-client", victim=Victim.CLIENT, fewest=10, every=4),
     replace(_PUSH, name="push-to-server", victim=Victim.SERVER, fewest=90),
+    _EXPORT,
+    replace(_EXPORT, name="export-again", prepare=_before_export_again, fewest=30, every=4),
+    replace(_EXPORT, name="first-export", prepare=_before_first_export, fewest=40, every=4),
+    _MIRROR,
+    replace(_MIRROR, name="first-mirror", prepare=_before_first_mirror, every=4, fewest=70),
     Scene("first-build", ("build",), _before_first_build, _built_first, 50, every=4),
     replace(_PROMOTE, name="first-promote", prepare=_before_first_promote),
     replace(_FIRST_PUSH, name="first-push-to-folder", prepare=_before_first_push(IN_FOLDER)),

@@ -154,6 +154,7 @@ class Stage:
             assert flips or (now and now.id) == (old and old.id), f"{root} shows {now and now.id}"
         snapshots(site.store)
         check_names(site.store, site.folder / "web", settled=False)
+        self._scene.look(site)
 
     def failures(self, workers: list[Worker], found: list[Point]) -> dict[Point, str]:
         """What went wrong, at which points."""

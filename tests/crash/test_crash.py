@@ -63,6 +63,8 @@ def test_a_kill_at_any_point_leaves_a_whole_site_and_is_mended_by_the_next_run(
         pytest.param("promote", "flip", "store shows None", id="a flip in two steps"),
         pytest.param("build", "name", r"snapshot\.json|is missing", id="a name from the start"),
         pytest.param("prune", "removal", r"snapshot\.json|is missing", id="a name to the end"),
+        pytest.param("export", "stage", "JSONDecodeError|has other bytes", id="a stick written in place"),
+        pytest.param("export", "note", "has other bytes|nobody|no export", id="a stick without a note"),
     ],
 )
 def test_what_is_not_safe_is_noticed(verb: str, broken: str, told: str, folder: Path, workers: list[Worker]) -> None:

@@ -25,6 +25,12 @@ def assets_of(pages: Pages) -> Iterator[tuple[str, tuple[str, InMemory]]]:
         yield "logo", _asset(_logo(pages.theme.logo), pages.theme.logo.suffix.lower())
 
 
+def logo_path(pages: Pages | None) -> str:
+    """Where a site's own logo lies in it; empty if it has none."""
+    logo = pages.theme.logo if pages else None
+    return _asset(_logo(logo), logo.suffix.lower())[0] if logo else ""
+
+
 def _asset(data: bytes, suffix: str) -> tuple[str, InMemory]:
     return f"assets/{hashlib.sha256(data).hexdigest()}{suffix}", InMemory(data)
 

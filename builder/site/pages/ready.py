@@ -14,6 +14,7 @@ from builder.errors import Exit, FlatdexError
 from builder.site.pages.languages import LOCALE, Language, catalogs
 from builder.templating import SHIPPED, Templates
 
+_OF_PAGES = (".css", ".html", ".js", ".svg", ".xml")
 _LARGEST_LOGO = 1024 * 1024  # bytes
 
 
@@ -75,7 +76,9 @@ def _logo_fault(file: Path) -> str:
 def _of_templates(folder: Path) -> Iterator[str]:
     """Files that are no templates, and those that replace none although their names say that they should."""
     shipped = {
-        file.name for file in SHIPPED.iterdir() if file.is_file() and file.suffix not in (".py", ".conf", ".yaml")
+        file.name
+        for file in SHIPPED.iterdir()
+        if file.is_file() and file.suffix in _OF_PAGES and file.name != "avahi.xml"
     }
     mine = sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.name != LOCALE)
     templates = Templates(folder)

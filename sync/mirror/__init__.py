@@ -1,0 +1,1 @@
+"""Copies of a remote, from sources that nobody need trust."""

@@ -1,0 +1,158 @@
+"""The verb that copies a remote: its options, what it says, and how it looks before it leaps."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from builder import mirrorfile
+from builder.config import Config, Mirror
+from builder.errors import Exit, UsageError
+from builder.report import counted, sized
+from builder.store import Store
+from sync.mirror import explain, run
+from sync.mirror.judge import Taken
+from sync.mirror.run import Mirrored, Planned
+from sync.verbs.common import Report
+
+Load = Callable[[], Config]
+_MOST_SHOWN = 20
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Of `flatdex mirror`; each stands before what a `mirror:` section of the configuration says."""
+    text = "a URL or a folder that has the remote; may be given several times (default: `from` of the configuration)"
+    parser.add_argument("--from", dest="sources", metavar="URL", action="append", help=text)
+    text = "take only what fits: an id, a ref or a glob, such as 'org.gnome.*' or 'app/org.kde.krita//stable'"
+    parser.add_argument("--only", dest="patterns", metavar="PATTERN", action="append", help=text)
+    text = "only for this architecture, by OCI's name, such as amd64"
+    parser.add_argument("--arch", metavar="ARCH", action="append", help=text)
+    parser.add_argument("--tag", metavar="TAG", action="append", help="only this tag")
+    text = "leave out runtimes and extensions that nobody asked for, though something needs them"
+    parser.add_argument("--no-deps", action="store_true", help=text)
+    text = "a public key, or a file with some: believe only a list that one of them signed"
+    parser.add_argument("--trusted-key", metavar="KEY", action="append", help=text)
+    text = "look for a copy in .flatdex/ of each mounted file system, too"
+    parser.add_argument("--mounts", action="store_true", help=text)
+    parser.add_argument("--discover", action="store_true", help="look for copies on the LAN, too")
+    text = "a folder in which other programs name sources (default: /run/flatdex/sources.d)"
+    parser.add_argument("--sources-dir", metavar="DIR", help=text)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be fetched, and from where")
+    text = "only say of each source why it would be taken or dropped"
+    parser.add_argument("--explain", action="store_true", help=text)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def config_of(args: argparse.Namespace, load: Load) -> Config:
+    """The configuration with what the command line says, or one that is nothing but that."""
+    if args.sources and args.store and not args.config:
+        folder = Path.cwd()
+        bare = Mirror((), sources_folder=mirrorfile.SOURCES_FOLDER)
+        config = mirrorfile.config(bare, Path(args.store).absolute(), folder / "flatdex.yaml")
+    else:
+        config = load()
+    if config.mirror is None:
+        fix = "Say which remote, and where to: `flatdex mirror --from URL --store DIR`; or add a `mirror:` section."
+        raise UsageError(f"{config.file} is not the configuration of a mirror", fix)
+    return replace(config, mirror=_given(args, config.mirror))
+
+
+def _given(args: argparse.Namespace, mirror: Mirror) -> Mirror:
+    folder = Path.cwd()
+    lines = (line for each in args.trusted_key or () for line in mirrorfile.trusted_keys(each, folder))
+    given: dict[str, Any] = {
+        "sources": tuple(mirrorfile.source_place(folder, each) for each in args.sources or ()),
+        "only": tuple(args.patterns or ()),
+        "architectures": tuple(args.arch or ()),
+        "tags": tuple(args.tag or ()),
+        "trusted_keys": tuple(dict.fromkeys(lines)),
+        "mounts": mirrorfile.MOUNTED_FOLDER if args.mounts and not mirror.mounts else "",
+        "discover": mirrorfile.DISCOVER if args.discover and not mirror.discover else 0,
+        "sources_folder": Path(args.sources_dir).absolute() if args.sources_dir else None,
+    }
+    found = replace(mirror, **{key: value for key, value in given.items() if value})
+    return replace(found, dependencies=False) if args.no_deps else found
+
+
+def fetched(config: Config, store: Store, report: Report) -> Mirrored:
+    """Asks, decides and fetches; says why sources were dropped. The caller holds the store's lock."""
+    mirror = config.mirror
+    assert mirror is not None  # noqa: S101 - or nobody would ask
+    decision = run.survey(store, mirror, report)
+    for each in decision.verdicts:
+        if each.taken is Taken.DROPPED:
+            report.warn(f"dropped {each.probed.source.url}: {each.why}")
+    found = run.take(config, store, decision, report)
+    for line in found.notes:
+        report.warn(f"note: {line}")
+    return found
+
+
+def look(args: argparse.Namespace, config: Config, store: Store, report: Report) -> int:
+    """`--explain` and `--dry-run`: nothing is written."""
+    mirror = config.mirror
+    assert mirror is not None  # noqa: S101
+    decision = run.survey(store, mirror, report, remember=False)
+    if args.explain:
+        if args.json:
+            report.result(json.dumps(explain.as_json(decision)))
+        else:
+            for line in explain.lines(decision, int(time.time())):
+                report.result(line)
+        return Exit.DONE if decision.listed else Exit.FAILED
+    with tempfile.TemporaryDirectory(prefix="flatdex-") as scratch:
+        planned = run.plan(config, store, decision, report, Path(scratch))
+    if args.json:
+        report.result(json.dumps(_planned_as_json(planned)))
+    else:
+        _show_planned(planned, report)
+    return Exit.DONE
+
+
+def _show_planned(planned: Planned, report: Report) -> None:
+    needed = f", {len(planned.needed)} of them since others need them" if planned.needed else ""
+    report.result(f"the list is {planned.list}; would take {counted(len(planned.refs), 'ref')}{needed}:")
+    for ref in planned.refs[:_MOST_SHOWN]:
+        report.result(f"  {ref}" + (" (needed)" if ref in planned.needed else ""))
+    if len(planned.refs) > _MOST_SHOWN:
+        report.result(f"  and {len(planned.refs) - _MOST_SHOWN} more (--json has all)")
+    for line in planned.notes:
+        report.warn(f"note: {line}")
+    size = sum(size for _, size in planned.objects.values())
+    report.result(f"would fetch {sized(size)}: {run.fetched_line(planned.objects) or 'nothing, all of it is here'}")
+
+
+def _planned_as_json(planned: Planned) -> dict[str, Any]:
+    return {
+        "list": planned.list,
+        "refs": list(planned.refs),
+        "needed": list(planned.needed),
+        "objects": {source.url: {"objects": n, "bytes": size} for source, (n, size) in planned.objects.items()},
+        "notes": list(planned.notes),
+        **explain.as_json(planned.decision),
+    }
+
+
+def show(found: Mirrored, report: Report) -> None:
+    """What a run has fetched, in a line."""
+    listed = found.decision.listed
+    nothing = "nothing new, all of it was here" if found.new else "nothing changed"
+    what = run.fetched_line(found.fetched) or nothing
+    report.line(f"mirrored {listed.snapshot.id if listed else ''}: {what}")
+
+
+def as_json(found: Mirrored) -> dict[str, Any]:
+    """The same for a script."""
+    return {
+        "new": found.new,
+        "fetched": {source.url: {"objects": n, "bytes": size} for source, (n, size) in found.fetched.items()},
+        "needed": list(found.needed),
+        "notes": list(found.notes),
+        **explain.as_json(found.decision),
+    }

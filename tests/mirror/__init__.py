@@ -1,0 +1,1 @@
+"""Copies of a remote: of sources by rules, of objects by digest, through the command and real servers."""
