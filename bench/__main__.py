@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import building, pages, publishing, searching, serving
+from bench import building, exporting, mirroring, pages, publishing, searching, serving
 from bench.measure import Row
 
-_PARTS = ("registry", "publishing", "pages", "search", "serving")
+_PARTS = ("registry", "publishing", "pages", "search", "serving", "export", "mirroring")
 
 
 def main() -> int:
@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--icons", type=int, default=10_000, help=text)
     text = "applications that have pages, and to search in (default: 5000)"
     parser.add_argument("--applications", type=int, default=5_000, help=text)
+    parser.add_argument("--megabytes", type=int, default=2_000, help="of what is exported (default: 2000)")
+    text = "objects that are mirrored, and their megabytes together (default: 400 2000)"
+    parser.add_argument("--objects", type=int, nargs=2, default=[400, 2000], help=text)
     return parser
 
 
@@ -58,6 +61,10 @@ def _rows(folder: Path, args: argparse.Namespace) -> Iterator[Row]:
         yield from searching.rows(folder / "search", args.applications)
     if args.only in (None, "serving"):
         yield from serving.rows(folder / "serving", args.pairs)
+    if args.only in (None, "export"):
+        yield from exporting.rows(folder / "export", args.megabytes, args.pairs)
+    if args.only in (None, "mirroring"):
+        yield from mirroring.rows(folder / "mirroring", args.objects[0], args.objects[1], args.pairs)
 
 
 if __name__ == "__main__":

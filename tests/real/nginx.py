@@ -38,6 +38,7 @@ http {{
         root "{root}";
         {extra}
     }}
+    {beside}
 }}
 """
 
@@ -45,13 +46,13 @@ http {{
 class Nginx(Service):
     """nginx that serves one document root on loopback. Use it with `with`.
 
-    `extra` is text inside the server block; `url` ends with a slash. `root` may be a symlink and need not exist yet.
-    As with Apache, root's tests have to take both folders from the fixture `real_tmp`.
+    `extra` is text inside the server block, `beside` is text after it; `url` ends with a slash. `root` may be a symlink
+    and need not exist yet. As with Apache, root's tests have to take both folders from the fixture `real_tmp`.
     """
 
-    def __init__(self, state: Path, root: Path, *, extra: str = "") -> None:
+    def __init__(self, state: Path, root: Path, *, extra: str = "", beside: str = "") -> None:
         self._program = located("nginx")
-        self.state, self.root, self.extra = state, root, extra
+        self.state, self.root, self.extra, self.beside = state, root, extra, beside
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         state.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,14 @@ class Nginx(Service):
         """The whole configuration, as it is written at the next `start`."""
         user = servers_user()
         identity = f"user {user[0]} {user[1]};" if user else ""
-        return _CONFIG.format(state=self.state, port=self.port, root=self.root, extra=self.extra, identity=identity)
+        return _CONFIG.format(
+            state=self.state,
+            port=self.port,
+            root=self.root,
+            extra=self.extra,
+            beside=self.beside,
+            identity=identity,
+        )
 
     def _launch(self) -> Child:
         config = self.state / "nginx.conf"
