@@ -19,14 +19,15 @@ from typing import Any
 
 import builder.cli
 import sync.cli
-from builder import configfile, mirrored, outcome, plan, renewal, signing, snapshot
+from builder import configfile, mirrored, mirrorfile, outcome, plan, renewal, signing, snapshot
 from builder.build import How as BuildHow
 from builder.build import build
-from builder.config import GRACE, Config
+from builder.config import GRACE, Config, Mirror
+from builder.copied import Copied
 from builder.description import Snapshot
 from builder.doctor.cli import examined, table
 from builder.doctor.findings import Finding
-from builder.errors import Exit, FlatdexError, UsageError
+from builder.errors import ConfigError, Exit, FlatdexError, UsageError
 from builder.report import Report
 from builder.store import Store
 from sync import etags, log, notes
@@ -128,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     add_wait(publishing)
     copying = add("mirror", help="copy another remote, or a part of it, then promote and push the copy")
     mirroring.add_options(copying)
-    copying.set_defaults(front=_publish, doctor=False, full=False, offline=False, allow_shrink=True, only=[])
+    copying.set_defaults(front=_publish, doctor=False, offline=False, allow_shrink=True, only=[])
     add_wait(copying)
     sync.cli.add_verbs(add)
     back = add("rollback", help="publish again what an earlier snapshot held, and hold it there until `release`")
@@ -166,6 +167,7 @@ def _run(args: argparse.Namespace, report: Report) -> int:
         return front(args, load, report)
     if "make" in args:
         args.targets = lambda config: etags.told(_place_of(config).settings.targets)
+        args.sources = lambda config: mirroring.explained(config, Store(config.store), args.json, report)
         make: Callable[..., int] = args.make
         return make(args, lambda: mirrored.known(load()), report)
     publish: Callable[..., int] = args.publish
@@ -173,7 +175,15 @@ def _run(args: argparse.Namespace, report: Report) -> int:
 
 
 def _load(args: argparse.Namespace) -> Config:
-    return configfile.load(configfile.find(args.config, os.environ), os.environ, args.store)
+    try:
+        file = configfile.find(args.config, os.environ)
+    except ConfigError:
+        store = Store(Path(args.store).absolute()) if args.store else None
+        if store is None or not Copied(store).is_there:
+            raise
+        # Made by `flatdex mirror --from URL --store DIR`: what is in it says enough for other verbs.
+        return mirrorfile.config(Mirror(()), store.root, Path(configfile.NAME).absolute())
+    return configfile.load(file, os.environ, args.store)
 
 
 def _place(args: argparse.Namespace, load: Callable[[], Config]) -> Place:
@@ -247,9 +257,12 @@ def _published(
     args: argparse.Namespace, config: Config, place: Place, targets: Sequence[Target], report: Report
 ) -> Published:
     store, copied, how = place.store, None, builder.cli.how_of(args)
-    if config.mirror:
-        copied = mirroring.fetched(config, store, report)
-        config, how = copied.config, replace(how, allow_shrink=True)  # what the remote's own build let pass
+    if config.mirror and how.offline:
+        config = mirrored.known(config)
+    elif config.mirror:
+        copied = mirroring.fetched(config, store, report, how.full)
+        # Shrinking is what the remote's own build let pass.
+        config, how = copied.config, replace(how, allow_shrink=True, full=how.full or copied.damaged)
     built = build(config, report, how)
     outcome.show(built, report)
     if copied:
@@ -258,7 +271,7 @@ def _published(
     if held and not store.current():
         return Published(built, None, held, copied=copied)
     wanted = _renewed(store, config) if held else store.find(built.snapshot)
-    publication = publish(store, place.settings, "publish", wanted, targets, report, How(thorough=False))
+    publication = publish(store, place.settings, args.verb, wanted, targets, report, How(thorough=False))
     notes.forget_others(store, [target.name for target in place.settings.targets])
     found = _examined(config, place, publication, report) if args.doctor or place.settings.doctor else None
     if place.settings.keep is None:

@@ -30,7 +30,7 @@ def rows(folder: Path, megabytes: int, pairs: int) -> Iterator[Row]:
     """All rows about sticks: one that is empty, and one that is up to date."""
     folder.mkdir()
     print(f"making a snapshot of {megabytes} MB", flush=True)
-    store = _store(folder, megabytes)
+    store = store_of(folder, megabytes)
     current = store.snapshots / (store.current() or "")
     stick, copy = folder / "stick", folder / "copy"
 
@@ -50,7 +50,7 @@ def rows(folder: Path, megabytes: int, pairs: int) -> Iterator[Row]:
     shutil.rmtree(folder)
 
 
-def _store(folder: Path, megabytes: int, of: int = 5) -> Store:
+def store_of(folder: Path, megabytes: int, of: int = 5) -> Store:
     """With one snapshot, promoted, of applications whose layers have so many megabytes."""
     (folder / "flatdex.yaml").write_text(_CONFIG)
     for number in range(megabytes // of):

@@ -8,10 +8,11 @@ import random
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import measure
+from bench.exporting import store_of
 from bench.measure import Row
 from builder.store import Store
 from sync.mirror.fetch import fetch
@@ -20,6 +21,7 @@ from sync.mirror.pool import Pool
 from tests.real.nginx import Nginx
 
 _AT_ONCE = 16
+_FLATDEX = str(Path(sys.executable).with_name("flatdex"))
 
 
 def rows(folder: Path, objects: int, megabytes: int, pairs: int) -> Iterator[Row]:
@@ -40,6 +42,36 @@ def rows(folder: Path, objects: int, megabytes: int, pairs: int) -> Iterator[Row
         found = measure.pairs(ours, ["sh", "-c", _floor(server.url, site, copies)], pairs, before)
     yield found.row("mirror: objects", "curl --parallel, sha256sum:", 1.25)
     yield Row("mirror: memory", found.megabytes, "MB", 150, f"{objects} objects, {_AT_ONCE} at once")
+    shutil.rmtree(folder)
+    yield from _command(folder, megabytes, pairs)
+
+
+def _command(folder: Path, megabytes: int, pairs: int) -> Iterator[Row]:
+    """The whole of `flatdex mirror`: from a site's first byte to a promoted copy, and once more when all is there."""
+    folder.mkdir()
+    site = store_of(folder, megabytes).root / "current"
+    store, copies = folder / "copy", folder / "copies"
+    blobs = sorted(path for path in site.glob("v2/**/sha256:*") if path.is_file())
+
+    def before() -> None:
+        for each in (store, copies):
+            shutil.rmtree(each, ignore_errors=True)
+        copies.mkdir()
+        os.sync()
+
+    with Nginx(folder / "nginx", site) as server:
+        ours = [_FLATDEX, "-q", "mirror", "--from", server.url, "--store", str(store)]
+        urls = {f"{server.url}{path.relative_to(site)}": path.name.removeprefix("sha256:") for path in blobs}
+        found = measure.pairs(ours, ["sh", "-c", _fetched(urls, copies)], pairs, before)
+        yield found.row(f"flatdex mirror, {megabytes} MB", "curl --parallel, sha256sum:", 1.25)
+        yield Row("  the most memory", found.megabytes, "MB", 150, f"{len(blobs)} objects of images")
+        measure.run(ours)
+        asked = len(server.access_log())
+        again = measure.pairs(ours, [_FLATDEX, "--version"], pairs)
+        yield again.row("flatdex mirror, nothing changed", "flatdex --version:", None)
+        requests = (len(server.access_log()) - asked) / pairs
+        yield Row("  requests", requests, "", 1, "for each run, of the one source")
+    shutil.rmtree(folder)
 
 
 def _fill(site: Path, objects: int, size: int) -> None:
@@ -50,8 +82,12 @@ def _fill(site: Path, objects: int, size: int) -> None:
 
 
 def _floor(url: str, site: Path, copies: Path) -> str:
-    """A command line that fetches all, then hashes all."""
-    lines = [f'url = "{url}{file.name}"\noutput = "{copies / file.name}"\n' for file in site.iterdir()]
+    return _fetched({f"{url}{file.name}": file.name for file in site.iterdir()}, copies)
+
+
+def _fetched(names: Mapping[str, str], copies: Path) -> str:
+    """A command line that fetches all URLs to files of these names, then hashes all."""
+    lines = [f'url = "{url}"\noutput = "{copies / name}"\n' for url, name in names.items()]
     config = copies.with_name("curl")
     config.write_text("".join(lines))
     curl = f"curl --no-progress-meter --fail --parallel --parallel-max {_AT_ONCE} --config {shlex.quote(str(config))}"

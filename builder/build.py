@@ -19,6 +19,7 @@ from builder.compress import Segments
 from builder.config import Config, LayoutSource, MirrorSource, RegistrySource, Screenshots, Source
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
+from builder.mirrored import check_known
 from builder.oci import Descriptor
 from builder.outcome import Built
 from builder.report import Report
@@ -37,6 +38,7 @@ from builder.sources.reading import FailedReading, RegistryReading
 from builder.stale import Stale
 from builder.store import Store
 
+_MOST_UNBUILT = 20  # of a hundred images of a copy
 _PAGES = "pages"
 """The note on what pages were made of."""
 
@@ -55,8 +57,7 @@ Reading = RegistryReading | LayoutReading | MirrorReading | FailedReading
 
 def build(config: Config, report: Report, how: How = How()) -> Built:
     """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock."""
-    if not config.sources:
-        raise FlatdexError(f"nothing was mirrored into {config.store} yet", "`flatdex mirror` does that, and builds.")
+    check_known(config)
     ready.check(config.pages)
     signed = renewal.state(config.sign)
     store = Store(config.store)
@@ -84,6 +85,8 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         if copies:
             surroundings = _as_copied(surroundings, copies[0])
         made = site(config, found, gzip, _checked_icons(trusted), surroundings)
+        if copies:
+            _refuse_unbuilt(copies[0].chosen, made)
         if previous and not how.allow_shrink:
             _refuse_loss(config, previous, made, marked)
         told = (*_advice(config, made), *pictures.advice)
@@ -234,6 +237,17 @@ def _refuse_loss(config: Config, previous: Snapshot, made: Site, marked: tuple[S
         )
         fix = f"Nothing was built.{skips} If it is meant so, say `--allow-shrink`; else look at tags and repositories."
         raise FlatdexError("\n".join(loss.text for loss in lost), fix)
+
+
+def _refuse_unbuilt(chosen: frozenset[tuple[str, str]], made: Site) -> None:
+    """What a copy leaves out of what it took is no decision of the remote's: a few may be, and are told."""
+    built = {(image.repository, image.digest) for images in made.images.values() for image in images}
+    lost = chosen - built
+    if lost and len(lost) * 100 > _MOST_UNBUILT * len(chosen):
+        codes = Counter(skip.code for skip in made.skips)
+        told = ", ".join(f"{number} {code}" for code, number in sorted(codes.items()))
+        what = f"{len(lost)} of {len(chosen)} images that were mirrored would be left out: {told}"
+        raise FlatdexError(what, "Nothing was built. Whoever runs the remote that is mirrored should look at them.")
 
 
 def _refuse_twin_layouts(readings: Iterable[Reading]) -> None:

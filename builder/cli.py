@@ -13,6 +13,7 @@ from builder.config import Config
 from builder.doctor.cli import add_options as add_doctor_options
 from builder.doctor.cli import run_doctor
 from builder.errors import Exit, UsageError
+from builder.mirrored import check_known
 from builder.report import Report, counted
 from builder.site.pages import ready
 from builder.site.rules import SERVERS, beside, stick, written
@@ -30,6 +31,7 @@ def add_verbs(add: Parsers) -> None:
     """Adds this package's verbs; each sets `run(args, load, report) -> exit code`."""
     parser = add("init", help="write a commented starter configuration for a registry, or for a folder of OCI layouts")
     parser.add_argument("url", metavar="URL", help="the registry's URL, or a folder that holds OCI layouts")
+    parser.add_argument("--mirror", action="store_true", help="URL is that of a remote, of which this is to be a copy")
     parser.set_defaults(make=run_init)
 
     parser = add("check", help="check the configuration, all of it at once")
@@ -77,8 +79,9 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 def run_init(args: argparse.Namespace, load: Load, report: Report) -> int:
     """`flatdex init URL`: never over an existing file."""
     file = Path(args.config or "flatdex.yaml")
-    starter.write(file, args.url)
-    report.line(f"wrote {file}: look through it, then try `flatdex check --online` and `flatdex publish`")
+    starter.write(file, args.url, args.mirror)
+    next_ = "mirror" if args.mirror else "publish"
+    report.line(f"wrote {file}: look through it, then try `flatdex check --online` and `flatdex {next_}`")
     return Exit.DONE
 
 
@@ -89,6 +92,9 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
     config = load()
     ready.check(config.pages)
     signing.try_out(config.sign.keys if config.sign else ())
+    if config.mirror and args.online:
+        look: Callable[[Config], int] = args.sources
+        return look(config)
     answers = online.answers(config, report, anonymous=args.anonymous) if args.online else ()
     targets = args.targets(config) if args.online and "targets" in args else ()
     code = online.exit_code(answers)
@@ -111,6 +117,8 @@ def run_check(args: argparse.Namespace, load: Load, report: Report) -> int:
 
 
 def _contents(config: Config) -> str:
+    if config.mirror and not config.sources:
+        return f"a mirror of {counted(len(config.mirror.sources), 'source')}, {counted(len(config.targets), 'target')}"
     indexes = f"{counted(len(config.indexes), 'index')} in {counted(len(config.variants), 'file')}"
     return f"{counted(len(config.sources), 'source')}, {indexes}, {counted(len(config.targets), 'target')}"
 
@@ -147,6 +155,7 @@ def run_rules(args: argparse.Namespace, load: Load, report: Report) -> int:
         text = stick.rules(args.server, preview.published(Path(args.stick)), args.root, args.prefix)
     else:
         config = load()
+        check_known(config)
         root = written.folder(args.root or config.store / CURRENT)
         text = SERVERS[args.server](config, root, written.mount(args.prefix or prefix(config)))
     report.result(text.rstrip("\n"))

@@ -46,6 +46,8 @@ class Chosen:
     images: frozenset[Key]
     partial: bool
     choice: str = ""
+    notes: tuple[str, ...] = ()
+    """What the operator should know of it, in each run."""
 
 
 class Objects:
@@ -106,7 +108,8 @@ class Copied:
             if found["format"] != _FORMAT or found["list"] != self.snapshot.id:
                 raise ValueError("it belongs to another list")
             images = frozenset((str(repository), str(digest)) for repository, digest in found["images"])
-            return Chosen(images, bool(found["partial"]), str(found["choice"]))
+            notes = tuple(map(str, found["notes"]))
+            return Chosen(images, bool(found["partial"]), str(found["choice"]), notes)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FlatdexError(f"{self._folder / CHOSEN}: {error}", _AGAIN) from error
 
@@ -123,6 +126,7 @@ class Copied:
             "list": snapshot.id,
             "partial": chosen.partial,
             "choice": chosen.choice,
+            "notes": list(chosen.notes),
             "images": sorted(map(list, chosen.images)),
         }
         replace_file(self._folder / LIST, data)

@@ -16,6 +16,7 @@ FORMAT = 1
 DESCRIPTION = "snapshot.json"
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _TIME = "%Y%m%dT%H%M%SZ"
 _FORM = {
     "id": str,
@@ -157,7 +158,7 @@ def _fits(item: object, form: object) -> bool:
 def _entry(path: str, size: int, sha256: str, mtime: int) -> FileEntry:
     if not is_inside(path):
         raise ValueError(f"names a file outside of the snapshot: {path!r}")
-    if type(sha256) is not str:
+    if type(sha256) is not str or not _HASH.fullmatch(sha256):  # it may become a file's name
         raise TypeError(f"{path}: {sha256!r:.80} is no hash")
     return FileEntry(path, _whole(size), sha256, _whole(mtime))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 COLON = r"(?::|%3[Aa])"
 ANNOTATION = rf"(?:^|&)annotation{COLON}"
 LABEL = rf"(?:^|&)label{COLON}"
@@ -60,9 +61,18 @@ class Dispatch:
 
 
 def described(document: Mapping[str, Any]) -> Dispatch:
-    """The dispatch that a site was built with, as its `snapshot.json` has it."""
+    """The dispatch that a site was built with, as its `snapshot.json` has it.
+
+    It may be anybody's, and becomes rules of web servers: raises ValueError for words that would be more there.
+    """
     routes = tuple(Route(**route) for route in document["routes"])
-    return Dispatch(routes, document["default_tag"], document["unknown_tag"])
+    found = Dispatch(routes, document["default_tag"], document["unknown_tag"])
+    words = [found.default_tag, *([] if found.unknown_tag is None else [found.unknown_tag])]
+    words += [word for route in routes for word in (route.tag, route.file, route.architecture or "any")]
+    for word in words:
+        if not isinstance(word, str) or not _WORD.fullmatch(word):
+            raise ValueError(f"{word!r:.80} can't be a part of a query, or of a file's name")
+    return found
 
 
 def first(query: str, name: str) -> str:

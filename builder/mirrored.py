@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -30,6 +31,12 @@ def known(config: Config) -> Config:
     return of_list(config, copied.snapshot, copied.chosen.partial) if copied.is_there else config
 
 
+def check_known(config: Config) -> None:
+    """Raises FlatdexError for a copy of which nothing was fetched yet."""
+    if config.mirror and not config.sources:
+        raise FlatdexError(f"nothing was mirrored into {config.store} yet", "`flatdex mirror` does that, and builds.")
+
+
 def of_list(config: Config, snapshot: Snapshot, partial: bool) -> Config:
     """The configuration of a copy of what this list names. Raises FlatdexError for a list that doesn't say enough.
 
@@ -37,6 +44,7 @@ def of_list(config: Config, snapshot: Snapshot, partial: bool) -> Config:
     """
     mirror = config.mirror or Mirror(())
     try:
+        json.dumps(snapshot.document["remote"], ensure_ascii=False).encode("utf-8")
         data = _data(snapshot, mirror, logo_file(config, snapshot))
         indexes = dict(_indexes(snapshot.document, mirror))
         offered = [tag for index in snapshot.document["indexes"] for tag in index["tags"]]

@@ -18,18 +18,20 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
 
-from builder import oci, stick
+from builder import files, oci, stick
 from builder.description import DESCRIPTION, FileEntry, Invalid, Snapshot, read_snapshot
 from builder.dispatch import Dispatch, described
 from builder.errors import FlatdexError
 from builder.report import Report
-from builder.site.rules.common import HASHED, HASHED_TYPES, PAGE_TYPES, WANTED, YEAR, control
+from builder.site.rules.common import HASHED, HASHED_TYPES, PACKED_TYPES, PAGE_TYPES, WANTED, YEAR, control
 from builder.store import Store
 
 _STATIC = "index/static"
 _INDEX = "index.html"
 _GZIP = re.compile(rf"(?:^|[\s,])gzip{WANTED}")
-_TYPES = {**HASHED_TYPES, **PAGE_TYPES, "gz": "application/json"}
+_PACKED = re.compile(r"(?:[^/]+/)?index/.+\.gz")
+"""What is sent as a packed form of another file. All else that is packed is sent as it is."""
+_TYPES = {**HASHED_TYPES, **PAGE_TYPES, **PACKED_TYPES}
 _HEADER = re.compile(r'^Header set (\S+) "(.*)"$', re.M)
 _FOREVER = ("icons", "v2", *HASHED)
 
@@ -59,7 +61,7 @@ def published(folder: Path) -> Snapshot:
             return _of_stick(folder, found.st_ino, found.st_mtime_ns, found.st_size)
         current = Store(folder).current()
         return _snapshot(Store(folder).snapshots / current if current else folder.resolve())
-    except (Invalid, FileNotFoundError) as error:
+    except (Invalid, FileNotFoundError, ValueError, TypeError, LookupError) as error:
         fix = "Name a store, a snapshot or a stick; a store needs a promoted one: `flatdex build`, `flatdex promote`."
         raise FlatdexError(f"nothing to show in {folder}: {error}", fix) from error
 
@@ -94,9 +96,12 @@ def located(snapshot: Snapshot, url: str, accept_encoding: str) -> FileEntry | N
         path = f"index/{file}.json"
     if asked.endswith("/"):
         path = f"{path}/{_INDEX}".lstrip("/")
-    if _GZIP.search(accept_encoding) and f"{path}.gz" in files:
-        path = f"{path}.gz"
-    return files.get(path)
+    packed = f"{path}.gz"
+    return files.get(packed if _is_packed(packed) and packed in files and _GZIP.search(accept_encoding) else path)
+
+
+def _is_packed(path: str) -> bool:
+    return _PACKED.fullmatch(path) is not None
 
 
 def _path(asked: str) -> str:
@@ -112,6 +117,13 @@ def headers(snapshot: Snapshot) -> dict[str, str]:
     """The headers of every answer, as the site's own rules have them."""
     found = dict(_HEADER.findall(snapshot.document.get("rules", {}).get(".htaccess", "")))
     return {"Cache-Control": "no-cache", **found}
+
+
+def _plain(folder: Path, file: Path) -> BinaryIO:
+    """A plain file in the folder, reached through no link: what is on a stick may be anybody's. Raises OSError."""
+    if file.resolve() != folder.resolve() / file.relative_to(folder):
+        raise FileNotFoundError(file)
+    return files.opened(file)
 
 
 class _Server(ThreadingHTTPServer):
@@ -165,8 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, entry: FileEntry, snapshot: Snapshot, body: bool) -> None:
         try:
-            opened = file_of(snapshot, entry).open("rb")
-        except FileNotFoundError:  # a stick may hold a difference alone
+            opened = _plain(snapshot.folder, file_of(snapshot, entry))
+        except OSError:  # a stick may hold a difference alone, or things that are no files
             self._text(HTTPStatus.NOT_FOUND, "not found\n", body)
             return
         with opened:
@@ -185,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not fresh:
             self.send_header("Content-Type", _type(entry.path, opened))
             self.send_header("Content-Length", str(size))
-            if entry.path.endswith(".gz"):
+            if _is_packed(entry.path):
                 self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         if body and not fresh:
@@ -224,7 +236,7 @@ def _lifetime(path: str) -> dict[str, str]:
 
 
 def _type(path: str, opened: BinaryIO) -> str:
-    if posixpath.basename(path) == "static":
+    if posixpath.basename(path) == "static" or _is_packed(path):
         return "application/json"
     if re.search(r"^v2/.+/manifests/sha256:[0-9a-f]+$", path):
         try:

@@ -14,9 +14,12 @@ from builder.checks import DOCKER_HUB, DOCKER_HUB_PAGES
 from builder.errors import FlatdexError, UsageError
 
 
-def write(file: Path, url: str) -> None:
-    """Writes a starter for the registry at `url`, or for a folder of OCI layouts. Raises if `file` exists."""
-    text = render(url, file.absolute().parent)
+def write(file: Path, url: str, mirror: bool = False) -> None:
+    """Writes a starter for the registry at `url`, for a folder of OCI layouts, or for a `mirror` of the remote there.
+
+    Raises FlatdexError if `file` exists.
+    """
+    text = of_mirror(url) if mirror else render(url, file.absolute().parent)
     try:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
@@ -37,6 +40,13 @@ def render(url: str, folder: Path) -> str:
     raise UsageError(
         f"{url!r} is neither a registry's URL nor a folder that is there", "Write the whole URL: https://HOST."
     )
+
+
+def of_mirror(url: str) -> str:
+    """The text of a starter for a copy of the remote at `url`. Raises UsageError for what is no http(s) URL."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9._~:\[\]-]+(?:/[!-~]*)?", url) or not _has_host(url):
+        raise UsageError(f"{url!r} is not the URL of a remote", "Write the whole URL: https://flatpaks.example.org/.")
+    return templating.render("mirror.yaml", url=_quoted(url))
 
 
 def _has_host(url: str) -> bool:

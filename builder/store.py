@@ -68,6 +68,8 @@ class Store:
             target = self.current_link.readlink()
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            raise self._forbidden("read") from error
         except OSError as error:
             why = f"{self.current_link} is not a symbolic link: {error.strerror}"
             raise FlatdexError(why, "Move it away, then promote again.") from error
@@ -156,7 +158,10 @@ class Store:
             self._create()
         elif not self.root.is_dir():
             raise FlatdexError(f"no complete snapshot in {self.root}: it is not there", "`flatdex build` makes one.")
-        self.lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self.lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except PermissionError as error:
+            raise self._forbidden("write to") from error
         try:
             self._take_lock(self.lock, wait)
             self._say_who(self.lock, verb)
@@ -164,6 +169,16 @@ class Store:
         finally:
             os.close(self.lock)
             self.lock = None
+
+    def _forbidden(self, what: str) -> FlatdexError:
+        """For whoever runs a command as somebody else than the store's owner."""
+        try:
+            owner = self.root.owner()
+        except (OSError, KeyError):
+            owner = "another user"
+        return FlatdexError(
+            f"this user may not {what} the store {self.root}", f"It belongs to {owner}: `sudo -u {owner} flatdex ..`."
+        )
 
     def _create(self) -> None:
         try:

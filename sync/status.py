@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 from builder import renewal
 from builder.description import Snapshot, time_text, timestamp
@@ -71,6 +72,8 @@ class Status:
     expires: str | None = None
     """Until when what is current is valid, if it is signed; whether that is soon."""
     ends_soon: bool = False
+    mirror: Mapping[str, Any] | None = None
+    """What it is a copy of: the other remote's list, as `snapshot.json` tells."""
 
     @property
     def behind(self) -> tuple[TargetStatus, ...]:
@@ -106,6 +109,7 @@ def status(store: Store, settings: Settings) -> Status:
         targets=targets,
         expires=time_text(shown.expires) if shown and shown.expires is not None else None,
         ends_soon=bool(shown and renewal.ends_soon(shown, now())),
+        mirror=shown.document.get("mirror") if shown else None,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,10 +16,12 @@ from builder.description import DESCRIPTION, FileEntry, Invalid, Snapshot
 from builder.errors import FlatdexError
 from builder.files import files_in, sha256_of
 from builder.parallel import mapped
+from builder.stick import Export, placed
 from sync import mentions
 
 _SHOWN = 5
 _READERS = 2  # threads: hashing lets other threads run
+_MISSING = "is missing"
 _AT_ONCE = 256  # files that a thread is given
 
 
@@ -57,10 +60,11 @@ def _damage(snapshot: Snapshot) -> DamagedError | None:
         return None
     more = ["..."] if len(found) > _SHOWN else []
     lines = "\n  ".join([*found[:_SHOWN], *more])
-    return DamagedError(
-        f"the snapshot {snapshot.id} is damaged and was not published:\n  {lines}",
-        "What was published is untouched. `flatdex build --full` makes a sound one of what the sources hold now.",
-    )
+    mend = "`flatdex build --full` makes a sound one of what the sources hold now."
+    if snapshot.document.get("mirror"):
+        mend = "`flatdex mirror --full` fetches again what is damaged, and makes a sound one."
+    what = f"the snapshot {snapshot.id} is damaged and was not published:\n  {lines}"
+    return DamagedError(what, f"What was published is untouched. {mend}")
 
 
 def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
@@ -77,6 +81,19 @@ def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
             wrong.add(path)
             yield f"{path}: {fault}"
     yield from mentions.missing(snapshot, wrong)
+
+
+def faults_of_stick(snapshot: Snapshot, export: Export) -> Iterator[str]:
+    """The same of a stick, which may hold other things, too; its file system keeps no dates.
+
+    A difference need not have what the mirror that it is for has already.
+    """
+    yield from _signature_faults(snapshot)
+    own = (entry for entry in snapshot.files if entry.path.rpartition("/")[2] != ".htaccess")
+    entries = [replace(entry, path=placed(entry.path)) for entry in own]
+    parts = (entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE))
+    for found in mapped(_READERS, partial(_faults, snapshot.folder, False), parts):
+        yield from (f"{path}: {fault}" for path, fault in found if fault != _MISSING or not export.since)
 
 
 def _signature_faults(snapshot: Snapshot) -> Iterator[str]:
@@ -103,6 +120,6 @@ def _fault(folder: Path, entry: FileEntry, dates: bool) -> str | None:
             return f"has the mtime {found.st_mtime_ns / 10**9:.6f} instead of {entry.mtime}"
         return None if sha256_of(Path(file)) == entry.sha256 else "has other bytes than were written"
     except FileNotFoundError:
-        return "is missing"
+        return _MISSING
     except OSError as error:
         return f"cannot be read: {error.strerror}"

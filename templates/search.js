@@ -145,8 +145,17 @@ const say = form.dataset;
 const pause = () => new Promise((done) => setTimeout(done));
 let index = null, loading = null;
 
-const load = () => loading ??= fetch(say.index)
-  .then((answer) => answer.ok ? answer.json() : Promise.reject(new Error(answer.statusText)))
+// What is searched in was packed when the site was built, and is unpacked here, unless the host or a proxy did so: no host
+// has to know anything of it. The plain file is for browsers that can't, and for hosts that lack this one.
+async function read(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Error(answer.statusText);
+  const bytes = new Uint8Array(await answer.arrayBuffer()), packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  return new Response(packed ? new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")) : bytes).json();
+}
+
+const load = () => loading ??= (window.DecompressionStream ? read(`${say.index}.gz`) : Promise.reject())
+  .catch(() => read(say.index))
   .then((entries) => new Index(entries).build(pause))
   .then((built) => { index = built; }, () => { loading = null; return Promise.reject(new Error(say.failed)); });
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from builder.oci import Descriptor, Malformed, Manifest
 from builder.screenshots.shots import Known, KnownShot, Picture, Shot, known_to
 from builder.store import Store
 
+_WORD = re.compile(r"[a-z0-9]{1,32}/[a-z0-9_]{1,32}")
+_LARGEST_INDEX = 256 * 1024 * 1024  # bytes
 _DELTAS = "io.github.containers.DeltaUrl"
 """A label that leads to another host: deltas are not copied."""
 _AGAIN = "`flatdex mirror` fetches what is missing."
@@ -37,6 +41,11 @@ class MirrorReading:
     def look(self) -> str:
         """What stands for all that was fetched."""
         return self._copied.state
+
+    @property
+    def chosen(self) -> frozenset[Key]:
+        """The images that were taken, by repository and digest."""
+        return self._copied.chosen.images
 
     def items(self) -> Iterator[Image | Skip | Failure]:
         """The images that were taken. Raises SourceError if something of them is not there."""
@@ -123,22 +132,51 @@ def images(snapshot: Snapshot, source: MirrorSource, wanted: frozenset[Key] | No
 
     An image counts if `snapshot.json` and the index agree on it, and its names can be those of files.
     """
-    told: dict[Key, Mapping[str, Any]] = {}
-    for image in snapshot.document["images"]:
-        key = (image["repository"], image["digest"])
-        if (wanted is None or key in wanted) and oci.is_repository(key[0]) and oci.is_digest(key[1]):
-            told[key] = image
+    with understood(snapshot, source.name):
+        told: dict[Key, Mapping[str, Any]] = {}
+        tags: dict[Key, set[str]] = {}
+        of_index = {each["name"]: set(each["tags"]) for each in snapshot.document["indexes"]}
+        for image in snapshot.document["images"]:
+            key = (image["repository"], image["digest"])
+            if (wanted is None or key in wanted) and oci.is_repository(key[0]) and oci.is_digest(key[1]):
+                told[key] = image
+                tags.setdefault(key, set()).update(_tags_of(of_index[image["index"]], source))
+        paths = [entry.path for entry in index_files(snapshot, source.tags)]
+        found = [_checked(image) for image in listed.images(snapshot, source, told, paths, read)]
+        return [
+            replace(image, tags=image.tags & tags[key] or frozenset(sorted(tags[key])[:1]))
+            for image in found
+            if image.labels.get(flatpak.REF) == told[key := (image.repository, image.digest)]["ref"] and tags[key]
+        ]
+
+
+def _tags_of(tags: set[str], source: MirrorSource) -> set[str]:
+    """Those of an index's tags that are taken: all its images are in the files of each of them."""
+    return tags.intersection(source.tags) if source.tags else tags
+
+
+def _checked(image: Image) -> Image:
+    """Raises ValueError for what would be something else in a rule, a path or a page."""
+    texts = (*image.labels.values(), *image.labels, image.created)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{image.repository}: something that is no text")
+    "".join(texts).encode("utf-8")
+    if image.media_type not in (oci.MANIFEST, oci.DOCKER_MANIFEST):
+        raise ValueError(f"{image.repository}: the media type {image.media_type!r:.80}")
+    if not all(map(oci.is_tag, image.tags)) or not _WORD.fullmatch(f"{image.os}/{image.architecture}"):
+        raise ValueError(f"{image.repository}: a tag or a platform that is none")
+    return image
+
+
+@contextmanager
+def understood(snapshot: Snapshot, name: str) -> Iterator[None]:
+    """Makes a SourceError of what a list that is not as it should be leads to."""
     try:
-        paths = (entry.path for entry in index_files(snapshot, source.tags))
-        found = listed.images(snapshot, source, told, paths, read)
-        for image in found:
-            if not all(isinstance(text, str) for text in (*image.labels.values(), *image.tags, image.media_type)):
-                raise TypeError(f"{image.repository}: something that is no text")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        why = f"an index file of {snapshot.id} is not as flatdex writes it: {type(error).__name__}: {error}"
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
+        why = f"the list {snapshot.id} is not as flatdex writes it: {type(error).__name__}: {error}"
         fix = "Whoever runs the remote that is mirrored should build it again."
-        raise SourceError(source.name, "read the list", why, fix, "bad-answer") from error
-    return [image for image in found if image.labels.get(flatpak.REF) == told[image.repository, image.digest]["ref"]]
+        raise SourceError(name, "read the list", " ".join(why.split())[:400], fix, "bad-answer") from error
 
 
 def read(copied: Copied, name: str, entry: FileEntry) -> bytes:
@@ -153,6 +191,8 @@ def read(copied: Copied, name: str, entry: FileEntry) -> bytes:
 
 def unpacked(data: bytes, size: int) -> bytes:
     """The bytes that were compressed: `size` of them at most, and one more if there are more. Raises FlatdexError."""
+    if size > _LARGEST_INDEX:
+        raise FlatdexError(f"an index file of {size} bytes: at most {_LARGEST_INDEX} are read", _AGAIN)
     try:
         with gzip.open(io.BytesIO(data)) as opened:
             return opened.read(size + 1)

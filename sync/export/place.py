@@ -192,6 +192,8 @@ def check_folder(folder: Path, store: Path) -> None:
     inside, whole = folder.resolve(), store.resolve()
     if inside == whole or whole in inside.parents or inside in whole.parents:
         raise UsageError(f"{folder} and the store {store} lie in each other", "Name a folder outside of the store.")
+    if (folder / "snapshots").is_dir() and (folder / "current").is_symlink():
+        raise UsageError(f"{folder} is a store, or a target of one", "Name a folder of a mounted stick.")
 
 
 def refuse(folder: Path, obstacles: Collection[str]) -> None:

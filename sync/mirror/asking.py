@@ -80,6 +80,9 @@ def understood(data: bytes, path: str = DESCRIPTION) -> Snapshot:
     try:
         return parse(unsealed(data)[0])
     except Invalid as error:
+        if data.lstrip()[:1] == b"<":
+            why = f"it answers with a web page in place of its {path}: is there a login page in between?"
+            raise Trouble("corrupt", why) from error
         why = f"its {path} is damaged, or no such file: {error}"
         raise Trouble("corrupt", f"{why:.300}; the next run may find it whole") from error
 
@@ -106,9 +109,9 @@ def _in_folder(source: Source, wait: Wait) -> Said:
             fix = "is it mounted? A URL would have to begin with https:// or http://"
             raise Trouble("missing", f"there is no folder {folder}: {fix}") from error
         missing = UPSTREAM if (folder / DESCRIPTION).exists() else DESCRIPTION
-        raise Trouble(
-            "missing", f"{folder} has no {missing}: it holds no remote, or a copy that was cut off"
-        ) from error
+        below = next((each for each in ("current", ".flatdex") if (folder / each / DESCRIPTION).exists()), "")
+        guess = f"did you mean {folder / below}?" if below else "it holds no remote, or a copy that was cut off"
+        raise Trouble("missing", f"{folder} has no {missing}: {guess}") from error
     except OSError as error:
         raise Trouble("unreadable", f"{folder} can't be read: {error.strerror}") from error
 

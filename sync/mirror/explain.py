@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from builder.description import Snapshot, time_text
+from builder.sshkeys import public_key
 from sync.mirror.choose import Decision
 from sync.mirror.judge import Taken, Verdict
 
@@ -49,7 +50,7 @@ def _span(seconds: int) -> str:
 
 
 def _signed(key: str) -> str:
-    return f", signed by {key[:16]}..{key[-12:]}" if key else ""
+    return f", signed by {public_key(key).fingerprint}" if key else ""
 
 
 def _parts(verdict: Verdict) -> str:

@@ -39,12 +39,13 @@ _LAST_WORD = 1.0  # seconds that those who are interrupted have to come to an en
 class Fetched:
     """What came of it: what no source had, with the last reason; sources that were dropped, with theirs.
 
-    `taken` has the objects and the bytes that came from each source.
+    `taken` has the objects and the bytes that came from each source, `wrong` how many objects with other bytes.
     """
 
     missing: Mapping[Wanted, str] = field(default_factory=dict)
     dropped: Mapping[Source, str] = field(default_factory=dict)
     taken: Mapping[Source, tuple[int, int]] = field(default_factory=dict)
+    wrong: Mapping[Source, int] = field(default_factory=dict)
 
 
 def fetch(
@@ -209,7 +210,7 @@ class _Run:
                 missing[each] = self._tally.missing.get(each.sha256, "no source has it")
             elif each.size is not None and (size := _size(file)) != each.size:
                 missing[each] = f"sha256:{each.sha256} has {size} bytes, not the {each.size} that are said of it"
-        return Fetched(missing, dict(sorted(self._tally.dropped.items())), self._tally.taken)
+        return Fetched(missing, dict(sorted(self._tally.dropped.items())), self._tally.taken, self._tally.wrong)
 
 
 def _size(file: Path) -> int:

@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from builder.description import Snapshot
-from builder.files import create_folder, make_durable
+from builder.files import create_folder, make_durable, sha256_of
 from builder.store import Store
 from sync.mirror.part import UnwritableError
 
 FOLDER = "mirror/objects"
 _PART = ".part"
+_HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.part)?")
 _BATCH = 256 * 1024 * 1024  # bytes of whole objects that may lie here without a name
 
@@ -28,7 +29,10 @@ class Pool:
     then a whole object is still a part, which the next run only has to hash. The caller holds the store's lock.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, full: bool = False) -> None:
+        """`full` trusts no file of a snapshot before its bytes were read."""
+        self._full = full
+        self._sound: dict[Path, bool] = {}
         self.folder = store.root / FOLDER
         self._store = store
         self._held: dict[str, tuple[Path, int]] | None = None
@@ -40,12 +44,23 @@ class Pool:
 
     def have(self, sha256: str) -> Path | None:
         """The file with these bytes: a whole object, or a file of a snapshot, whose size is as it should be."""
+        if not _HEX.fullmatch(sha256):
+            return None
         file = self.folder / sha256
         if (own := _status(file)) and stat.S_ISREG(own.st_mode):
             return file
         held, size = self._files().get(sha256, (None, 0))
         found = _status(held) if held else None
-        return held if found and stat.S_ISREG(found.st_mode) and found.st_size == size else None
+        there = found and stat.S_ISREG(found.st_mode) and found.st_size == size
+        return held if held and there and (not self._full or self._is_sound(held, sha256)) else None
+
+    def _is_sound(self, file: Path, sha256: str) -> bool:
+        if file not in self._sound:
+            try:
+                self._sound[file] = sha256_of(file) == sha256
+            except OSError:
+                self._sound[file] = False
+        return self._sound[file]
 
     def _files(self) -> dict[str, tuple[Path, int]]:
         """The snapshots' files by their sha256, with their sizes; of equal ones that of the newest snapshot."""

@@ -16,6 +16,7 @@ from builder.copied import FOLDER, Chosen, Copied
 from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.report import counted, sized
+from builder.sources.mirrored import understood
 from builder.stick import placed
 from builder.store import Store
 from sync.mirror import choose, gather, probe
@@ -47,6 +48,8 @@ class Mirrored:
     needed: tuple[str, ...] = ()
     """The refs that nobody asked for, but something that was asked for needs."""
     notes: tuple[str, ...] = ()
+    damaged: bool = False
+    """Whether the newest snapshot lacks files, so that the next one can't rely on it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Planned:
 
 def survey(store: Store, mirror: Mirror, report: Report, remember: bool = True) -> Decision:
     """Asks all sources, and decides; nothing is fetched. Only with `remember` anything is written."""
+    _refuse_own(store)
     sources, warnings = gather.sources(
         mirror.sources,
         mirror.sources_folder,
@@ -75,6 +79,14 @@ def survey(store: Store, mirror: Mirror, report: Report, remember: bool = True) 
     probed = probe.probe(sources, mirror.trusted_keys, store.root / FOLDER if remember else None)
     rules = Rules(bool(mirror.trusted_keys), mirror.remote_id)
     return choose.decide(probed, _here(store), rules, int(time.time()), random.shuffle)
+
+
+def _refuse_own(store: Store) -> None:
+    """Raises FlatdexError for a store with a remote that is no copy: a wrong --store must not take it over."""
+    newest = store.newest()
+    if newest and "mirror" not in newest.document:
+        what = f"{store.root} holds a remote of its own ({newest.document['remote']['id'] or newest.id}), not a copy"
+        raise FlatdexError(what, "Name another folder with --store, or `store` in the configuration.")
 
 
 def _here(store: Store) -> Here:
@@ -98,16 +110,21 @@ def given(decision: Decision) -> Listed:
     return decision.listed
 
 
-def take(config: Config, store: Store, decision: Decision, report: Report) -> Mirrored:
+def take(config: Config, store: Store, decision: Decision, report: Report, full: bool = False) -> Mirrored:
     """Fetches what the list and the choice make wanted, and notes it. The caller holds the store's lock.
 
-    Raises FlatdexError if anything is nowhere to be had: then nothing has changed.
+    What snapshots hold is not fetched again, if its size is right; `full`: if its bytes are. Raises FlatdexError if
+    anything is nowhere to be had: then nothing has changed.
     """
     listed, mirror, copied = given(decision), _mirror(config), Copied(store)
-    pool = Pool(store)
+    pool = Pool(store, full)
     taking = Taking(listed.snapshot, mirror, pool.have)
-    if copied.is_there and copied.data == listed.data and copied.chosen.choice == taking.choice:
-        return Mirrored(mirrored.of_list(config, listed.snapshot, copied.chosen.partial), decision, new=False)
+    same = copied.is_there and copied.data == listed.data and copied.chosen.choice == taking.choice
+    newest = store.newest()
+    whole = newest is not None and _is_whole(newest)
+    if same and not full and whole:
+        known = copied.chosen
+        return Mirrored(mirrored.of_list(config, listed.snapshot, known.partial), decision, False, notes=known.notes)
     bearers = list(bearers_of(decision))
     show = report.transfer("mirroring")
 
@@ -115,6 +132,8 @@ def take(config: Config, store: Store, decision: Decision, report: Report) -> Mi
         found = fetch(wanted, bearers, pool, parallel=mirror.parallel, progress=show)
         for source, why in found.dropped.items():
             report.warn(f"dropped {source.url}: {why}")
+        for source, number in found.wrong.items():
+            report.warn(f"{source.url} gave {counted(number, 'object')} with other bytes than it should: it is damaged")
         if found.missing:
             raise _lacking(found, taking)
         return found
@@ -122,9 +141,19 @@ def take(config: Config, store: Store, decision: Decision, report: Report) -> Mi
     steps = [bring(taking.lists()), bring(taking.manifests()), bring(taking.objects())]
     made = mirrored.of_list(config, listed.snapshot, taking.partial)  # before anything is noted: it checks
     _keep_logo(config, listed.snapshot, pool)
-    copied.keep(listed.data, listed.snapshot, Chosen(taking.keys, taking.partial, taking.choice))
+    notes = tuple(_notes(taking))
+    copied.keep(listed.data, listed.snapshot, Chosen(taking.keys, taking.partial, taking.choice, notes))
     made = mirrored.of_list(config, listed.snapshot, taking.partial)
-    return Mirrored(made, decision, True, _summed(steps), _needed(taking), tuple(_notes(taking)))
+    notes = (*notes, *(() if store.current() else _named(made)))
+    return Mirrored(made, decision, True, _summed(steps), _needed(taking), notes, damaged=bool(newest) and not whole)
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    """Whether all its files are there, with their sizes."""
+    try:
+        return all((snapshot.folder / each.path).lstat().st_size == each.size for each in snapshot.files)
+    except OSError:
+        return False
 
 
 def done(store: Store, snapshot: str) -> None:
@@ -178,8 +207,9 @@ def bearers_of(decision: Decision) -> Iterator[Bearer]:
         yield _bearer(probed)
     listed = decision.listed
     if listed and decision.giver:
-        for registry in _registries(listed.snapshot, decision.giver.source.url):
-            yield Bearer(Source(registry), {}, registry)
+        with understood(listed.snapshot, mirrored.SOURCE):
+            registries = list(_registries(listed.snapshot, decision.giver.source.url))
+        yield from (Bearer(Source(registry), {}, registry) for registry in registries)
 
 
 def _bearer(probed: Probed) -> Bearer:
@@ -191,12 +221,14 @@ def _bearer(probed: Probed) -> Bearer:
 
 def _registries(snapshot: Snapshot, giver: str) -> Iterator[str]:
     """Where the images of the list are, if they are no files of its site."""
-    if any(entry.path.startswith("v2/") for entry in snapshot.files):
-        return
+    has_blobs = any(entry.path.startswith("v2/") for entry in snapshot.files)
     public = dict.fromkeys(str(source.get("public", "")) for source in snapshot.document.get("sources", ()))
     for each in public:
+        if has_blobs and not urlsplit(each).scheme:  # that is the site itself
+            continue
         url = urljoin(f"{giver}{_STATIC}", each)
-        if urlsplit(url).scheme in ("http", "https"):
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:  # which may raise ValueError
             yield url
 
 
@@ -210,6 +242,16 @@ def _keep_logo(config: Config, snapshot: Snapshot, pool: Pool) -> None:
     file = pool.have(logo) if (logo := mirrored.logo_of(snapshot)) else None
     if file:
         mirrored.keep_logo(config, snapshot, file.read_bytes())
+
+
+def _named(config: Config) -> Iterator[str]:
+    """What a first copy may surprise with."""
+    own = config.mirror.own.get("remote", {}) if config.mirror else {}
+    if config.remote and "url" not in own:
+        yield (
+            f"the copy's pages and .flatpakrepo files name {config.remote.url}, the remote's own address;"
+            " for one of its own set `remote.url`, or say --url"
+        )
 
 
 def _lacking(found: Fetched, taking: Taking) -> FlatdexError:
@@ -244,5 +286,7 @@ def _notes(taking: Taking) -> Iterator[str]:
 def fetched_line(fetched: Mapping[Source, tuple[int, int]]) -> str:
     """`3 objects (1.2 MB) from https://.., 1 object (3 kB) from file:///media/stick/`; empty for nothing."""
     return ", ".join(
-        f"{counted(number, 'object')} ({sized(size)}) from {source.url}" for source, (number, size) in fetched.items()
+        f"{counted(number, 'object')} ({sized(size)}) from {source.url}"
+        for source, (number, size) in fetched.items()
+        if number
     )

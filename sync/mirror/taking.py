@@ -19,7 +19,7 @@ from builder.errors import FlatdexError
 from builder.flatpak import parse_ref
 from builder.oci import Malformed, Manifest
 from builder.screenshots.shots import known_to
-from builder.sources.mirrored import images, index_files, unpacked
+from builder.sources.mirrored import images, index_files, understood, unpacked
 from sync.mirror.model import Wanted
 from sync.mirror.select import Choice, Offer, Selected, selected
 
@@ -51,10 +51,11 @@ class Taking:
 
     def lists(self) -> list[Wanted]:
         """The index files, compressed: what comes first."""
-        by_path = self.snapshot.by_path
-        packed = [by_path[f"{entry.path}.gz"] for entry in index_files(self.snapshot, self.mirror.tags)]
+        with understood(self.snapshot, mirrored.SOURCE):
+            by_path = self.snapshot.by_path
+            packed = [by_path[f"{entry.path}.gz"] for entry in index_files(self.snapshot, self.mirror.tags)]
+            tags = ", ".join(tag for index in self.snapshot.document["indexes"] for tag in index["tags"])
         if not packed:
-            tags = ", ".join(tag for index in self.snapshot.document.get("indexes", ()) for tag in index["tags"])
             wanted = f" with the tags {', '.join(self.mirror.tags)}" if self.mirror.tags else ""
             raise FlatdexError(f"the remote has no index{wanted}", f"It has: {tags or 'nothing'}.")
         return [Wanted(entry.sha256, entry.size) for entry in packed]
@@ -63,8 +64,10 @@ class Taking:
     def offered(self) -> dict[Offer, Image]:
         """All images that the list offers with these tags."""
         found = images(self.snapshot, self._source, None, self._read_index)
-        indexes = {(each["repository"], each["digest"]): each["index"] for each in self.snapshot.document["images"]}
-        return {_offer(image, indexes[image.repository, image.digest]): image for image in found}
+        with understood(self.snapshot, mirrored.SOURCE):
+            told = self.snapshot.document["images"]
+            indexes = {(each["repository"], each["digest"]): each["index"] for each in told}
+            return {_offer(image, indexes[image.repository, image.digest]): image for image in found if _is_good(image)}
 
     @cached_property
     def selected(self) -> Selected:
@@ -148,6 +151,14 @@ class Taking:
         packed = self.snapshot.by_path.get(f"{entry.path}.gz")
         file = self.find(packed.sha256) if packed else None
         return unpacked(file.read_bytes(), entry.size) if file else b""
+
+
+def _is_good(image: Image) -> bool:
+    try:
+        parse_ref(image.ref)
+    except Malformed:
+        return False
+    return True
 
 
 def _offer(image: Image, index: str) -> Offer:

@@ -33,6 +33,11 @@ class Tally:
         """The objects that each source gave the last byte of, and all bytes that it sent."""
         return {source: (self._objects[source], number) for source, number in sorted(self._bytes.items()) if number}
 
+    @property
+    def wrong(self) -> Mapping[Source, int]:
+        """How many objects with other bytes each source gave."""
+        return {source: number for (source, kind), number in sorted(self._strikes.items(), key=str) if kind is Wrong}
+
     def moved(self, number: int) -> None:
         """So many bytes more are here, or less."""
         with self._lock:

@@ -25,15 +25,17 @@ def trouble(error: FetchError) -> Trouble:
     cause = error.__cause__
     why, _, _ = error.why.partition(": `ca` of ")  # a registry's key, which sources don't have
     if error.status in _GONE:
-        return Trouble("missing", f"{error.url} {why}: is that the URL of the remote, up to its last slash?")
+        return Trouble(
+            "missing",
+            f"{error.url} {why}: is that the URL of the remote, up to its last slash, and was it made by flatdex?",
+        )
     if error.status is not None:
         return Trouble("http", f"{error.url} {why}")
     if isinstance(cause, exceptions.NameResolutionError):
         return Trouble("dns", f"{why}: is the name right, and the network up?")
     if isinstance(cause, exceptions.SSLError):
-        return Trouble(
-            "tls", f"{why}: is its certificate out of date, this machine's clock wrong, or its CA unknown here?"
-        )
+        guess = "is its certificate out of date, this machine's clock wrong, or its CA unknown here?"
+        return Trouble("tls", why if "?" in why else f"{why}: {guess}")
     if why == "connection refused":
         return Trouble("refused", f"{why}: no server is running there")
     # To urllib3, a connection that can't be made is one that takes too long, too.

@@ -29,6 +29,9 @@ class Report(Protocol):
     def detail(self, text: str) -> None:
         """What only `-v` shows."""
 
+    def note(self, text: str) -> None:
+        """What an admin may want to know."""
+
     def warn(self, text: str) -> None:
         """What an admin should know."""
 

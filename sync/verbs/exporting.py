@@ -10,6 +10,7 @@ from pathlib import Path
 from builder.description import Snapshot
 from builder.errors import Exit, FlatdexError
 from builder.report import counted
+from builder.store import Store
 from sync.export import run, write
 from sync.export.place import check_folder
 from sync.export.run import Prepared
@@ -21,7 +22,7 @@ def add(verb: AddVerb) -> None:
     text = "fill a stick, or any folder, with what `current` names: a whole remote, and an OCI layout to sideload from"
     exporting = verb("export", text, run_export)
     exporting.add_argument("folder", metavar="DIR", help="a folder of the stick: empty, or filled by an export before")
-    text = "only what that snapshot of this store had not, for a mirror that has it"
+    text = "only what that snapshot had not, for a mirror that has it: `copy of`, as `flatdex status` tells it there"
     exporting.add_argument("--since", metavar="ID", help=text)
     exporting.add_argument("-n", "--dry-run", action="store_true", help="only say what would be written and removed")
     text = "read all that is on the stick, and trust no size or note: mends one that has lost bytes"
@@ -31,7 +32,7 @@ def add(verb: AddVerb) -> None:
 def run_export(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex export DIR`. It holds no lock of the store: a stick is slow, and cron shall not wait for it."""
     folder = Path(args.folder).resolve()
-    since = place.store.find(args.since) if args.since is not None else None
+    since = _since(place.store, args.since) if args.since is not None else None
     prepare = partial(run.prepare, place.store.root, _current(place), folder, since, args.full)
     check_folder(folder, place.store.root)
     if args.dry_run:
@@ -44,7 +45,7 @@ def run_export(args: argparse.Namespace, place: Place, report: Report) -> int:
             prepared = prepare()
             run.export(prepared, report.transfer("exporting: files"))
     for line in prepared.notes:
-        report.warn(line)
+        report.note(line)
     if args.json:
         report.result(json.dumps(_as_json(prepared, args.dry_run)))
     else:
@@ -52,10 +53,21 @@ def run_export(args: argparse.Namespace, place: Place, report: Report) -> int:
     return Exit.DONE
 
 
+def _since(store: Store, wanted: str) -> Snapshot:
+    """The snapshot with this id, or the first that was a copy of the remote's list with it: mirrors tell that one."""
+    copies = [
+        each for each in store.complete() if str(each.document.get("mirror", {}).get("id", "")).startswith(wanted)
+    ]
+    own = next(store.complete(wanted), None)
+    return copies[-1] if copies and wanted and not own else store.find(wanted)
+
+
 def _current(place: Place) -> Snapshot:
     current = place.store.current()
     if current is None:
         fix = "`flatdex publish`, or `flatdex promote`, decides what is."
+        if not place.store.root.is_dir():
+            raise FlatdexError(f"there is no store {place.store.root}", "Name one with --store, or a configuration.")
         raise FlatdexError(f"nothing in {place.store.root} was promoted, so there is nothing to export", fix)
     return place.store.snapshot(current)
 

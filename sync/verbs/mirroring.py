@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from builder import mirrorfile
+from builder import configfile, mirrorfile
 from builder.config import Config, Mirror
-from builder.errors import Exit, UsageError
+from builder.errors import ConfigError, Exit, UsageError
+from builder.flatpak import OCI_ARCHITECTURES
 from builder.report import counted, sized
 from builder.store import Store
 from sync.mirror import explain, run
@@ -23,6 +24,7 @@ from sync.verbs.common import Report
 
 Load = Callable[[], Config]
 _MOST_SHOWN = 20
+_SAY = "Say which remote, and where to: `flatdex mirror --from URL --store DIR`; or write a `mirror:` section."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +43,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "look for a copy in .flatdex/ of each mounted file system, too"
     parser.add_argument("--mounts", action="store_true", help=text)
     parser.add_argument("--discover", action="store_true", help="look for copies on the LAN, too")
+    text = "the address at which clients reach the copy (default: `remote.url`, else that of the remote itself)"
+    parser.add_argument("--url", metavar="URL", help=text)
     text = "a folder in which other programs name sources (default: /run/flatdex/sources.d)"
     parser.add_argument("--sources-dir", metavar="DIR", help=text)
+    text = "trust no file that is here before its bytes were read, and fetch again what is damaged"
+    parser.add_argument("--full", action="store_true", help=text)
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be fetched, and from where")
     text = "only say of each source why it would be taken or dropped"
     parser.add_argument("--explain", action="store_true", help=text)
@@ -51,15 +57,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def config_of(args: argparse.Namespace, load: Load) -> Config:
     """The configuration with what the command line says, or one that is nothing but that."""
-    if args.sources and args.store and not args.config:
+    named = args.sources or args.mounts or args.discover or args.sources_dir
+    if named and args.store and not args.config:
         folder = Path.cwd()
         bare = Mirror((), sources_folder=mirrorfile.SOURCES_FOLDER)
         config = mirrorfile.config(bare, Path(args.store).absolute(), folder / "flatdex.yaml")
     else:
-        config = load()
+        try:
+            config = load()
+        except ConfigError as error:
+            if args.config or Path(configfile.NAME).exists():
+                raise
+            raise UsageError(f"nothing says {'where to' if named else 'which remote is'} to be copied", _SAY) from error
     if config.mirror is None:
-        fix = "Say which remote, and where to: `flatdex mirror --from URL --store DIR`; or add a `mirror:` section."
-        raise UsageError(f"{config.file} is not the configuration of a mirror", fix)
+        raise UsageError(f"{config.file} is not the configuration of a mirror", _SAY)
     return replace(config, mirror=_given(args, config.mirror))
 
 
@@ -69,7 +80,7 @@ def _given(args: argparse.Namespace, mirror: Mirror) -> Mirror:
     given: dict[str, Any] = {
         "sources": tuple(mirrorfile.source_place(folder, each) for each in args.sources or ()),
         "only": tuple(args.patterns or ()),
-        "architectures": tuple(args.arch or ()),
+        "architectures": tuple(map(_architecture, args.arch or ())),
         "tags": tuple(args.tag or ()),
         "trusted_keys": tuple(dict.fromkeys(lines)),
         "mounts": mirrorfile.MOUNTED_FOLDER if args.mounts and not mirror.mounts else "",
@@ -77,18 +88,30 @@ def _given(args: argparse.Namespace, mirror: Mirror) -> Mirror:
         "sources_folder": Path(args.sources_dir).absolute() if args.sources_dir else None,
     }
     found = replace(mirror, **{key: value for key, value in given.items() if value})
+    if args.url:
+        found = replace(found, own={**found.own, "remote": {**found.own.get("remote", {}), "url": args.url}})
     return replace(found, dependencies=False) if args.no_deps else found
 
 
-def fetched(config: Config, store: Store, report: Report) -> Mirrored:
+def _architecture(name: str) -> str:
+    ours = OCI_ARCHITECTURES.get(name, name)
+    if ours != name:
+        raise UsageError(f"{name} is Flatpak's name of an architecture; indexes use OCI's", f"Did you mean `{ours}`?")
+    return name
+
+
+def fetched(config: Config, store: Store, report: Report, full: bool = False) -> Mirrored:
     """Asks, decides and fetches; says why sources were dropped. The caller holds the store's lock."""
     mirror = config.mirror
     assert mirror is not None  # noqa: S101 - or nobody would ask
     decision = run.survey(store, mirror, report)
-    for each in decision.verdicts:
+    for each in decision.verdicts if decision.listed else ():  # else all of them are told
         if each.taken is Taken.DROPPED:
-            report.warn(f"dropped {each.probed.source.url}: {each.why}")
-    found = run.take(config, store, decision, report)
+            source = each.probed.source
+            # A stick that is not there needs nobody's attention as long as nothing is lacking.
+            say = report.note if each.code == "missing" and source.is_file else report.warn
+            say(f"dropped {source.folder if source.is_file else source.url}: {each.why}")
+    found = run.take(config, store, decision, report, full)
     for line in found.notes:
         report.warn(f"note: {line}")
     return found
@@ -98,14 +121,9 @@ def look(args: argparse.Namespace, config: Config, store: Store, report: Report)
     """`--explain` and `--dry-run`: nothing is written."""
     mirror = config.mirror
     assert mirror is not None  # noqa: S101
-    decision = run.survey(store, mirror, report, remember=False)
     if args.explain:
-        if args.json:
-            report.result(json.dumps(explain.as_json(decision)))
-        else:
-            for line in explain.lines(decision, int(time.time())):
-                report.result(line)
-        return Exit.DONE if decision.listed else Exit.FAILED
+        return explained(config, store, args.json, report)
+    decision = run.survey(store, mirror, report, remember=False)
     with tempfile.TemporaryDirectory(prefix="flatdex-") as scratch:
         planned = run.plan(config, store, decision, report, Path(scratch))
     if args.json:
@@ -113,6 +131,17 @@ def look(args: argparse.Namespace, config: Config, store: Store, report: Report)
     else:
         _show_planned(planned, report)
     return Exit.DONE
+
+
+def explained(config: Config, store: Store, as_json: bool, report: Report) -> int:
+    """Says of each source why it would be taken or dropped."""
+    assert config.mirror is not None  # noqa: S101
+    decision = run.survey(store, config.mirror, report, remember=False)
+    if as_json:
+        report.result(json.dumps(explain.as_json(decision)))
+    for line in () if as_json else explain.lines(decision, int(time.time())):
+        report.result(line)
+    return Exit.DONE if decision.listed else Exit.FAILED
 
 
 def _show_planned(planned: Planned, report: Report) -> None:

@@ -16,6 +16,7 @@ from builder.diff import Diff, RefChange, diff, ref_changes
 from builder.errors import Exit, FlatdexError, UsageError
 from builder.report import counted
 from builder.spans import seconds
+from builder.stick import is_stick, read_export
 from builder.store import Store
 from sync import log, notes, status, verify
 from sync.verbs.common import AddVerb, Place, Report, newest, refs, size, wanted
@@ -80,6 +81,7 @@ def _rows(store: Store) -> Iterator[dict[str, Any]]:
             "promoted": when.get(snapshot.id),
             "expires": snapshot.document.get("expires"),
             "version": snapshot.version,
+            "mirror": snapshot.document.get("mirror"),
             "previous": snapshot.previous,
             **snapshot.document["counts"],
             "changes": changes,
@@ -91,7 +93,11 @@ def _rows(store: Store) -> Iterator[dict[str, Any]]:
 def _row_line(row: dict[str, Any]) -> str:
     changes = row["changes"]
     told = f"+{changes['new']} ~{changes['updated']} -{changes['gone']}" if changes else ""
-    marks = (f"promoted {row['promoted']}" if row["promoted"] else "", "pinned" if row["pinned"] else "")
+    marks = (
+        f"promoted {row['promoted']}" if row["promoted"] else "",
+        "pinned" if row["pinned"] else "",
+        f"copy of {row['mirror']['id']}" if row["mirror"] else "",
+    )
     start = "*" if row["current"] else " "
     line = f"{start} {row['id']}  {row['created']}  {row['refs']:>6} refs  {size(row['bytes']):>9}  {told:<12}"
     return f"{line}  {', '.join(filter(None, marks))}".rstrip()
@@ -119,6 +125,7 @@ def _described(snapshot: Snapshot, current: str | None) -> list[str]:
         f"holds     {refs(counts['refs'])} by {counts['images']} images in {counts['repositories']} repositories",
         f"files     {counts['files']}, {size(counts['bytes'])}",
     ]
+    lines += [f"copy of   {_origin(document['mirror'])}"] if document.get("mirror") else []
     lines += [f"signed    {_signed(snapshot)}"] if snapshot.expires is not None else []
     lines += [f"again     what {document['again']} held"] if document.get("again") else []
     lines += [f"index     {variant['path']}: {refs(variant['refs'])}" for variant in document["variants"]]
@@ -129,6 +136,11 @@ def _described(snapshot: Snapshot, current: str | None) -> list[str]:
         f"skipped   {skip['source']} {skip['repository']}: {skip['code']}: {skip['why']}" for skip in document["skips"]
     ]
     return lines
+
+
+def _origin(mirror: Mapping[str, Any]) -> str:
+    """Which list of which remote a copy was made of."""
+    return f"{mirror['id']}, version {mirror['version']}" + (", a part of it" if mirror["partial"] else "")
 
 
 def _signed(snapshot: Snapshot) -> str:
@@ -186,7 +198,11 @@ def _change_line(change: RefChange) -> str:
 def run_verify(args: argparse.Namespace, place: Place, report: Report) -> int:
     """`flatdex verify [ID|DIR]`."""
     snapshot = _of_folder(Path(args.id)) if is_folder(args.id) else wanted(place.store, args.id)
-    found = list(verify.faults(snapshot, dates=not args.no_dates))
+    export = read_export(snapshot.folder) if is_stick(snapshot.folder) else None
+    if export:
+        found = list(verify.faults_of_stick(snapshot, export))
+    else:
+        found = list(verify.faults(snapshot, dates=not args.no_dates))
     if args.json:
         report.result(json.dumps({"snapshot": snapshot.id, "ok": not found, "faults": found}))
     else:
@@ -274,6 +290,8 @@ def run_status(args: argparse.Namespace, place: Place, report: Report) -> int:
     report.result(f"store    {found.store}")
     since = f" since {found.promoted}" if found.promoted else ""
     report.result(f"current  {found.error or (found.current or 'nothing was promoted yet') + since}")
+    if found.mirror:
+        report.result(f"copy of  {_origin(found.mirror)}")
     if found.newest != found.current:
         report.result(f"newest   {found.newest or 'nothing was built yet'}")
     if found.built:

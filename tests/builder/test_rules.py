@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from builder import oci
 from builder.config import Cache
 from builder.dispatch import Dispatch, Route, first, wants_annotations
-from builder.site.rules import apache, caddy, common, nginx, table
+from builder.site.rules import SERVERS, apache, caddy, common, nginx, table
 from tests.builder.helpers import GOOD, loaded
 from tests.builder.test_dispatch import ASKED_BEFORE, INDEXES, QUERIES, WITH_LATEST, WITHOUT_LATEST
 from tests.builder.test_regindexer import OLD
@@ -153,7 +153,14 @@ def test_a_site_without_pages_has_nothing_to_show_for_what_is_missing(tmp_path: 
         config = loaded(tmp_path, GOOD + text)
         for render in (apache.server, nginx.server, caddy.server):
             assert ("404.html" in render(config, "/srv/x", "/")) == expected
-        assert ("search" in apache.top_folder(config)) == expected
+
+
+def test_the_search_needs_no_rule(tmp_path: Path) -> None:
+    """Its script unpacks the file itself: what stands in the top's `.htaccess` costs each request something."""
+    config = loaded(tmp_path, GOOD)
+    for text in (apache.top_folder(config), *(each(config, "/srv/x", "/") for each in SERVERS.values())):
+        assert "search" not in text
+    assert [each.pattern for each in rewrites(apache.top_folder(config))] == ["^(.*/)?$"]
 
 
 def test_a_tag_s_folder_has_one_answer_to_everything() -> None:

@@ -85,6 +85,47 @@ def test_a_site_is_written_as_it_is(store: Store, config: Config, tmp_path: Path
         assert (entry.size, entry.sha256) == (len(found[entry.path]), InMemory(found[entry.path]).sha256)
 
 
+def own(folder: Path, data: bytes) -> OnDisk:
+    """A file of the store's own, such as one that was fetched."""
+    file = folder / InMemory(data).sha256
+    file.write_bytes(data)
+    return OnDisk(file, len(data), InMemory(data).sha256, own=True)
+
+
+def test_a_file_of_the_store_s_own_becomes_a_part_of_the_site(store: Store, config: Config, tmp_path: Path) -> None:
+    fetched = own(tmp_path, b"layer")
+    one = write(store, config, Site({"v2/a": fetched, "v2/b": fetched}, {"stable": ()}, ()))
+    inodes = {path.stat().st_ino for path in (fetched.file, one.folder / "v2/a", one.folder / "v2/b")}
+    assert len(inodes) == 1
+    assert mtimes(one) == {"v2/a": NOW, "v2/b": NOW}
+
+
+def test_a_file_that_a_snapshot_has_already_is_not_dated_anew_there(
+    store: Store, config: Config, tmp_path: Path
+) -> None:
+    fetched = own(tmp_path, b"layer")
+    one = write(store, config, Site({"v2/a": fetched}, {"stable": ()}, ()))
+    two = write(store, config, Site({"v2/b": fetched}, {"stable": ()}, ()), NOW + 100)
+    assert mtimes(one) == {"v2/a": NOW}
+    assert mtimes(two)["v2/b"] == NOW + 100
+    assert (two.folder / "v2/b").read_bytes() == b"layer"
+
+
+def test_what_is_copied_from_another_site_has_its_date_there(store: Store, config: Config) -> None:
+    def there(path: str, text: str, mtime: int) -> FileEntry:
+        return FileEntry(path, len(text), InMemory(text.encode()).sha256, mtime)
+
+    entries = (there("a", "one", 1000), there("b", "other", 1000), there("c", "one", NOW + 5000))
+    origin = {entry.path: entry for entry in entries}
+    one = write(store, config, replace(site(a="one", b="two", c="one"), dates=origin))
+    assert mtimes(one) == {"a": 1000, "b": NOW, "c": NOW}, "what is the same, unless its date is yet to come"
+    two = write(store, config, replace(site(a="two", b="two"), dates=origin), NOW + 100)
+    store.current_link.symlink_to(f"snapshots/{two.id}")  # so that readers see it
+    assert mtimes(two) == {"a": NOW + 100, "b": NOW}
+    three = write(store, config, replace(site(a="one", b="two"), dates=origin), NOW + 200)
+    assert mtimes(three)["a"] == NOW + 200, "it was something else in between"
+
+
 def test_the_same_site_makes_no_new_snapshot(store: Store, config: Config) -> None:
     one = write(store, config, site(a="one"))
     again = snapshot.write(store, site(a="one"), config, NOW + 100)

@@ -44,6 +44,7 @@ def test_publish_builds_promotes_and_pushes_and_says_nothing_more_under_cron(pub
         "promoted": {"before": name, "now": name, "changed": False},
         "hold": None,
         "pruned": None,
+        "renewed": "",
         "targets": [{"target": "one", **serves}, {"target": "two", **serves}],
     }
 

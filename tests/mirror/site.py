@@ -8,6 +8,7 @@ import subprocess
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,21 @@ class Copy:
         self.folder = folder
         self.store = folder / "store"
         self.root = self.store / "current"
-        self.apache = Apache(folder / "apache", self.root)
+
+    @cached_property
+    def apache(self) -> Apache:
+        """A server that shows it, once it is started; the folder has to be open to other users."""
+        return Apache(self.folder / "apache", self.root)
 
     def mirror(self, *args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`flatdex mirror ARGS --store STORE`, without any configuration."""
         command = Path(sysconfig.get_path("scripts")) / "flatdex"
         return run([command, "mirror", *map(str, args), "--store", self.store], check=check, cwd=self.folder)
+
+    def flatdex(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """`flatdex ARGS --store STORE`, in a folder without any configuration."""
+        command = Path(sysconfig.get_path("scripts")) / "flatdex"
+        return run([command, *args, "--store", self.store], check=False, cwd=self.folder)
 
     def json(self, *args: object) -> Any:
         """What `flatdex mirror ARGS --json` prints."""

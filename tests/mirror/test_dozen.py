@@ -180,7 +180,7 @@ def test_each_drop_is_explained(dozen: Dozen) -> None:
         else:
             said[place] = f"{said.get(place, '')}{line}\n"
     for name, parts in {
-        "good": ("version 7", "valid for 9 days", "signed by ssh-ed25519", "taken for list and objects [list]"),
+        "good": ("version 7", "valid for 9 days", "signed by SHA256:", "taken for list and objects [list]"),
         "partial": ("a mirror with a part of it", "taken for objects [current]: it has version 7, too"),
         "stick": ("version 5", "taken for objects [stale]: its list is version 5, the newest is 7"),
         "forged": ("version 99", "dropped [forged]: its list is not signed by a trusted key"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import random
 import threading
 from collections.abc import Iterable, Iterator
@@ -74,6 +75,8 @@ def write(folder: Path, offered: Iterable[Item], more: str = "") -> Path:
         assert isinstance(content, InMemory)
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content.data)
+        if path.endswith("search.json"):
+            (root / f"{path}.gz").write_bytes(gzip.compress(content.data, mtime=0))
     (root / _ICON).write_bytes(png(128, (53, 132, 228)))
     return root
 

@@ -90,7 +90,7 @@ def test_found_from_deep_pages_in_the_page_s_language(seen: Watched) -> None:
 
 def test_the_index_is_read_when_it_is_needed_and_once(seen: Watched) -> None:
     held: list[Route] = []
-    seen.page.route("**/search.json", lambda route: held.append(route))
+    seen.page.route("**/search.json.gz", lambda route: held.append(route))
     page = seen.open()
     assert held == []
     page.locator("#q").press_sequentially("ske")
@@ -103,10 +103,10 @@ def test_the_index_is_read_when_it_is_needed_and_once(seen: Watched) -> None:
 
 
 def test_what_is_wrong_with_the_index_is_said(site: Shop, seen: Watched) -> None:
-    seen.page.route("**/search.json", lambda route: route.abort())
+    seen.page.route("**/search.json*", lambda route: route.abort())
     page = seen.open()
     page.locator("#q").fill("chess")
     expect(page.locator("#count")).to_contain_text("couldn’t be loaded")
     seen.complaints.clear()  # that the file could not be loaded
-    page.unroute("**/search.json")
+    page.unroute("**/search.json*")
     assert found(page, "ches") == ["Chess"]

@@ -79,8 +79,18 @@ def test_every_file_has_the_headers_of_the_site_s_rules(server: Preview) -> None
         assert headers.get_all("Cache-Control") is not None and len(headers.get_all("Cache-Control") or ()) == 1
 
 
-@pytest.mark.parametrize("path", ["search.json", "de/search.json"])
-def test_what_is_searched_is_sent_packed_to_those_who_take_it(server: Preview, path: str) -> None:
+@pytest.mark.parametrize("path", ["search.json", "search.json.gz", "de/search.json", "de/search.json.gz"])
+def test_what_is_searched_is_sent_as_it_is(server: Preview, path: str) -> None:
+    content = PAGES[path]
+    for encoding in ("gzip", "identity"):
+        answer = server.get(f"/{path}", Accept_Encoding=encoding)
+        assert answer.headers["Content-Type"] == ("application/gzip" if path.endswith(".gz") else "application/json")
+        assert "Content-Encoding" not in answer.headers
+        assert answer.body == (content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.mark.parametrize("path", ["index/static", "latest/index/static", "index/latest.json"])
+def test_an_index_is_sent_packed_to_those_who_take_it(server: Preview, path: str) -> None:
     packed = server.get(f"/{path}", Accept_Encoding="gzip")
     assert packed.headers["Content-Encoding"] == "gzip" and packed.headers["Content-Type"] == "application/json"
     assert gzip.decompress(packed.body) == server.get(f"/{path}").body

@@ -92,12 +92,9 @@ def _top(config: Config, htaccess: bool) -> str:
     return templating.render(
         "top.conf",
         htaccess=htaccess,
-        missing=common.missing_page(config),
         types=common.PAGE_TYPES,
         security=common.security(config),
         cache=common.lifetimes(config.cache),
-        wanted=common.WANTED,
-        packed=_PACKED,
     )
 
 

@@ -37,7 +37,8 @@ def announcement(config: Config, served: Snapshot | None, port: int | None = Non
     nothing says where that is.
     """
     remote = config.remote
-    address = urlsplit(remote.url if remote else "")
+    own = config.mirror is None or "url" in config.mirror.own.get("remote", {})  # else it is another site's
+    address = urlsplit(remote.url if remote and own else "")
     if port is None and address.scheme != "http":
         fix = "Peers come without TLS, and check what they get. Say it with --port, and the path with --prefix."
         raise UsageError("the configuration doesn't say at which port the site is served by HTTP", fix)
@@ -47,7 +48,7 @@ def announcement(config: Config, served: Snapshot | None, port: int | None = Non
         raise UsageError("there is nothing to announce yet", "`flatdex mirror` or `flatdex publish` comes first.")
     texts = {"id": identity}
     if served:
-        texts["version"] = str(served.version)
+        texts["version"] = str((served.document.get("mirror") or {}).get("version", served.version))
     texts["path"] = written.mount(path or common.prefix(config))
     title = (remote.title if remote else "") or str(shown.get("title") or identity)
     return Announcement(title, port or address.port or _HTTP, texts)

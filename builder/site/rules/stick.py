@@ -14,6 +14,7 @@ from builder.site.rules import apache, caddy, common, nginx, written
 from builder.stick import is_stick
 
 _ICON = re.compile(r"(.+)/[0-9a-f]{2}/[0-9a-f]{62}\.png")
+_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _TYPE = re.compile(r"manifests/(sha256:[0-9a-f]{64})\$ - \[T=([^\],]+)")
 
 
@@ -43,6 +44,8 @@ def _icons(snapshot: Snapshot) -> str:
     for entry in snapshot.files:
         match = _ICON.fullmatch(entry.path)
         if match and entry.path.replace("/", "").endswith(f"{entry.sha256}.png"):
+            if not _FOLDER.fullmatch(match[1]):
+                raise ValueError(f"{match[1]!r:.80} can't be a folder of icons")
             return match[1]
     return Icons().folder
 
@@ -56,7 +59,7 @@ def _around(template: str, snapshot: Snapshot, root: str, prefix: str) -> str:
         prefix=prefix,
         path=re.escape(prefix),
         manifest=oci.MANIFEST,
-        others={digest.removeprefix("sha256:"): kind for digest, kind in known if kind != oci.MANIFEST},
+        others={digest.removeprefix("sha256:"): kind for digest, kind in known if kind == oci.DOCKER_MANIFEST},
         security=common.security(config_of(snapshot)),
         cache=common.lifetimes(Cache())["hashed"],
     )
@@ -88,5 +91,10 @@ def rules(server: str, snapshot: Snapshot, root: str | None = None, prefix: str 
         raise UsageError(
             f"{snapshot.folder} is no stick", "Name a folder that `flatdex export` has filled with --stick."
         )
-    at = common.prefix(config_of(snapshot)) if prefix is None else prefix
-    return SERVERS[server](snapshot, written.folder(root or snapshot.folder), written.mount(at))
+    try:
+        at = common.prefix(config_of(snapshot)) if prefix is None else prefix
+        return SERVERS[server](snapshot, written.folder(root or snapshot.folder), written.mount(at))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        what = f"{snapshot.folder}: no rules are made of its snapshot.json: {error}"
+        fix = "It was not written by `flatdex export`, or was changed since: don't show it."
+        raise UsageError(what, fix) from error
