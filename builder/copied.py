@@ -9,7 +9,6 @@ STORE/mirror/objects/HEX    files by the sha256 of their bytes, checked, until a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -133,12 +132,6 @@ class Copied:
         replace_file(self._folder / CHOSEN, (json.dumps(document) + "\n").encode("utf-8"))
         for name in ("data", "snapshot", "chosen", "state"):
             self.__dict__.pop(name, None)
-
-    def forget(self, held: Iterable[str]) -> None:
-        """Removes objects that a snapshot holds now."""
-        for sha256 in held:
-            with contextlib.suppress(FileNotFoundError):
-                (self.objects.folder / sha256).unlink()
 
 
 def variants(document: Mapping[str, Any], tags: Iterable[str] = ()) -> Iterator[dict[str, Any]]:

@@ -117,7 +117,7 @@ def parse(data: bytes, folder: Path = Path()) -> Snapshot:
         return Snapshot(
             folder=folder,
             id=document["id"],
-            version=document["version"],
+            version=_whole(document["version"]),
             created=timestamp(document["created"]),
             previous=document["previous"],
             files=tuple(_entry(**entry) for entry in document["files"]),

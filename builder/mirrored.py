@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import checks, configfile, schema
-from builder.config import Config, Mirror, MirrorSource, Remote
+from builder.config import Config, Form, Mirror, MirrorSource, Remote
 from builder.copied import FOLDER, Copied
 from builder.description import Snapshot
 from builder.document import Document
@@ -83,6 +83,9 @@ def _checked(read: Document, snapshot: Snapshot, store: Path) -> Config:
         if not problems:
             return found
     what = "; ".join(f"{problem.key}: {problem.what}" for problem in problems[:3])
+    if snapshot.document["remote"].get("name") is None:
+        fix = "Write `remote: {name: .., url: ..}` into the mirror's configuration."
+        raise FlatdexError(f"the list {snapshot.id} doesn't tell the remote's name and URL: {what}", fix)
     raise FlatdexError(f"the list {snapshot.id} says what no configuration may say: {what}", _AGAIN)
 
 
@@ -98,18 +101,27 @@ def _data(snapshot: Snapshot, mirror: Mirror, logo: Path | None) -> dict[str, An
         data["languages"], data["screenshots"] = pages["languages"], pages["screenshots"]
         data["theme"] = {key: value for key, value in theme.items() if value}
     # The identity is the other site's, whatever the copy is called: it is the same remote.
-    told = snapshot.document["remote"]
+    told = {"id": mirror.remote_id or mirror.own.get("remote", {}).get("url")}
+    told.update({key: value for key, value in snapshot.document["remote"].items() if value is not None})
     known = {each.name: told[each.name] for each in fields(Remote) if each.name in told}  # a later version tells more
     return {**data, **mirror.own, "remote": {**known, **mirror.own.get("remote", {}), "id": told["id"]}}
 
 
 def _indexes(document: Mapping[str, Any], mirror: Mirror) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The indexes that are taken; those with the same tags, which regindexer has for each architecture, become one."""
+    both = {variant["index"] for variant in document["variants"] if variant["form"] == Form.BOTH.value}
+    found: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
     for each in document["indexes"]:
-        tags = [tag for tag in each["tags"] if not mirror.tags or tag in mirror.tags]
+        tags = tuple(tag for tag in each["tags"] if not mirror.tags or tag in mirror.tags)
         names = [name for name in each["architectures"] if not mirror.architectures or name in mirror.architectures]
-        if tags:
-            flags = {key: each[key] for key in ("extract_icons", "annotations")}
-            yield each["name"], {"tags": tags, "architectures": names, "max_shrink": "100%", **flags}
+        if tags in found:
+            same = found[tags][1]
+            same["architectures"] += [name for name in names if name not in same["architectures"]]
+            same["annotations"] |= each["annotations"] or each["name"] in both
+        elif tags:
+            flags = {"extract_icons": each["extract_icons"], "annotations": each["annotations"] or each["name"] in both}
+            found[tags] = each["name"], {"tags": list(tags), "architectures": names, "max_shrink": "100%", **flags}
+    yield from found.values()
 
 
 def logo_of(snapshot: Snapshot) -> str:

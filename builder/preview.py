@@ -61,7 +61,7 @@ def published(folder: Path) -> Snapshot:
             return _of_stick(folder, found.st_ino, found.st_mtime_ns, found.st_size)
         current = Store(folder).current()
         return _snapshot(Store(folder).snapshots / current if current else folder.resolve())
-    except (Invalid, FileNotFoundError, ValueError, TypeError, LookupError) as error:
+    except (Invalid, FileNotFoundError, ValueError, TypeError, LookupError, AttributeError) as error:
         fix = "Name a store, a snapshot or a stick; a store needs a promoted one: `flatdex build`, `flatdex promote`."
         raise FlatdexError(f"nothing to show in {folder}: {error}", fix) from error
 
@@ -74,7 +74,10 @@ def _snapshot(folder: Path) -> Snapshot:
 @lru_cache(maxsize=2)
 def _of_stick(folder: Path, *state: int) -> Snapshot:
     """What the stick in `folder` shows; the next export changes the `state` of its description."""
-    return read_snapshot(folder, own_name=False)
+    found = read_snapshot(folder, own_name=False)
+    dispatch_of(found)  # what is on a stick may be anybody's: told now, not at each request
+    headers(found)
+    return found
 
 
 def dispatch_of(snapshot: Snapshot) -> Dispatch:

@@ -16,7 +16,8 @@ from builder.sources.auth import origin_of
 from builder.sources.transport import AGENT, HOPELESS, REDIRECTING, REDIRECTS, Transport, next_place
 
 _CHUNK = 256 * 1024
-_SLOWEST = 100  # bytes a second; several share what may be a ship's line
+SLOWEST = 100
+"""Bytes a second that have to come: several requests share what may be a ship's line."""
 _NOBODY = (*HOPELESS, NewConnectionError, ConnectTimeoutError, ReadTimeoutError)
 """Errors after which the same host isn't worth another try now."""
 _GOOD = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
@@ -25,8 +26,11 @@ _GOOD = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_N
 class Stream:
     """An answer, of status 200, 206 or 416, whose body is still to be read: `headers` by name in any case."""
 
-    def __init__(self, transport: Transport, request: Request, answer: BaseHTTPResponse, patience: float) -> None:
+    def __init__(
+        self, transport: Transport, request: Request, answer: BaseHTTPResponse, patience: float, slowest: int = SLOWEST
+    ) -> None:
         self._transport, self._request, self._answer, self._patience = transport, request, answer, patience
+        self._slowest = slowest
         self._waited, self._came = 0.0, 0
         self.status = answer.status
         self.headers: Mapping[str, str] = answer.headers
@@ -51,7 +55,7 @@ class Stream:
         self._waited += waited
         self._came += came
         if self._waited > self._patience:
-            if self._came < _SLOWEST * self._waited:
+            if self._came < self._slowest * self._waited:
                 why = f"only {self._came} bytes came in {self._waited:.0f} seconds"
                 raise SlowError(self._request.url, why) from error
             self._waited, self._came = 0.0, 0
@@ -66,11 +70,12 @@ def streamed(
     scope: str = "",
     patience: float,
     stays: bool = False,
+    slowest: int = SLOWEST,
 ) -> Iterator[Stream]:
     """The answer after redirects; with `stays` none of them may lead to another origin.
 
-    `patience` is for how many seconds less than a hundred bytes a second may come. Raises FetchError, also while it is
-    read: a CutError if another try may do better. Bytes are given as they are sent; nothing compressed is asked for.
+    `patience` is for how many seconds less than the `slowest` bytes a second may come. Raises FetchError, also while
+    it is read: a CutError if another try may do better. Bytes are given as they are sent; no packed ones are asked for.
     """
     request = Request("GET", url, {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}, 0, scope)
     place = url
@@ -79,7 +84,7 @@ def streamed(
             if answer.status not in REDIRECTING or "Location" not in answer.headers:
                 if answer.status not in _GOOD:
                     raise transport.failure(request, place, answer)
-                yield Stream(transport, request, answer, patience)
+                yield Stream(transport, request, answer, patience, slowest)
                 return
             place = next_place(request, place, answer.headers["Location"])
             if stays and origin_of(place) != origin_of(url):

@@ -17,7 +17,7 @@ from builder.description import is_inside
 from builder.sources.access import transport_to
 from builder.sources.answers import CutError, FetchError
 from builder.sources.auth import origin_of
-from builder.sources.streams import Stream, streamed
+from builder.sources.streams import SLOWEST, Stream, streamed
 from builder.sources.transport import Patience, Transport
 from sync.mirror.item import Item
 from sync.mirror.model import Bearer, Found
@@ -26,6 +26,7 @@ from sync.mirror.reader import Absent, Failing, Lost, Stopped, Wrong
 
 _BACKOFF = 0.3  # seconds before the second try, doubled for each further one
 _LONGEST_WAIT = 30.0  # seconds that a Retry-After may ask for
+_SLOWEST_OF_OTHERS = 16 * 1024  # bytes a second
 _GETS_ON = 1024 * 1024  # bytes with which a try was worth it, so that it is none of those that are counted
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
 _ACCEPT = {"Accept": ", ".join(oci.MANIFEST_TYPES)}
@@ -56,6 +57,8 @@ class HttpReader:
         self._stopped = stopped
         self._patience = patience
         self._stays = bearer.source.found is Found.LAN
+        # Who nobody has named must not hold up a run by dripping: others have what it has.
+        self._slowest = SLOWEST if bearer.source.found is Found.CONFIGURED else _SLOWEST_OF_OTHERS
         self._registry = bearer.registry.rstrip("/")
         if self._stays and origin_of(self._registry) != origin_of(self.source.url):
             self._registry = ""
@@ -117,7 +120,13 @@ class HttpReader:
             headers["Range"] = f"bytes={part.size}-"
         patience = self._patience.read
         with streamed(
-            place.transport, place.url, headers, scope=place.scope, patience=patience, stays=self._stays
+            place.transport,
+            place.url,
+            headers,
+            scope=place.scope,
+            patience=patience,
+            stays=self._stays,
+            slowest=self._slowest,
         ) as stream:
             whole, coding = _agreed(place, stream, item, part), stream.headers.get("Content-Encoding", "")
             while data := stream.read():

@@ -70,7 +70,7 @@ def _behind(probed: Probed, here: Here) -> tuple[str, str] | None:
             f"its list is version {snapshot.version}, below {here.version}, which is here already: it is behind, or"
             " somebody wants old versions back"
         )
-    if snapshot.id != here.list_id:
+    if snapshot.id != here.list_id or (here.listed and not is_same(probed.listed, here.listed)):
         return "forked", (
             f"its list {snapshot.id} has version {snapshot.version}, and so has another one, {here.list_id}, which is"
             " here: two builds were published as one; the remote's next version mends that"

@@ -8,7 +8,7 @@ from enum import Enum
 
 from builder.description import time_text
 from builder.signing import unsealed
-from sync.mirror.model import Found, Probed
+from sync.mirror.model import Found, Listed, Probed
 
 FITS = "fits"
 
@@ -28,6 +28,7 @@ class Here:
     version: int | None = None
     remote_id: str | None = None
     list_id: str = ""
+    listed: Listed | None = None
 
 
 @dataclass(frozen=True)

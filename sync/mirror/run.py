@@ -66,7 +66,7 @@ class Planned:
 
 def survey(store: Store, mirror: Mirror, report: Report, remember: bool = True) -> Decision:
     """Asks all sources, and decides; nothing is fetched. Only with `remember` anything is written."""
-    _refuse_own(store)
+    _refuse_other(store, mirror.remote_id)
     sources, warnings = gather.sources(
         mirror.sources,
         mirror.sources_folder,
@@ -81,11 +81,15 @@ def survey(store: Store, mirror: Mirror, report: Report, remember: bool = True) 
     return choose.decide(probed, _here(store), rules, int(time.time()), random.shuffle)
 
 
-def _refuse_own(store: Store) -> None:
-    """Raises FlatdexError for a store with a remote that is no copy: a wrong --store must not take it over."""
+def _refuse_other(store: Store, wanted: str) -> None:
+    """Raises FlatdexError for a store with another remote, or with one that is no copy: typos take nothing over."""
     newest = store.newest()
     if newest and "mirror" not in newest.document:
         what = f"{store.root} holds a remote of its own ({newest.document['remote']['id'] or newest.id}), not a copy"
+        raise FlatdexError(what, "Name another folder with --store, or `store` in the configuration.")
+    here = _here(store).remote_id
+    if wanted and here and wanted != here:
+        what = f"{store.root} holds a copy of {here}, not of {wanted}, as `remote_id` wants it"
         raise FlatdexError(what, "Name another folder with --store, or `store` in the configuration.")
 
 
@@ -93,8 +97,9 @@ def _here(store: Store) -> Here:
     """The newest list that was ever taken: what was fetched for it may be lost, but nobody goes back for that."""
     found = [Here()]
     with contextlib.suppress(FlatdexError):
-        snapshot = Copied(store).snapshot
-        found.append(Here(snapshot.version, snapshot.document["remote"]["id"], snapshot.id))
+        copied = Copied(store)
+        snapshot, listed = copied.snapshot, Listed(copied.data, copied.snapshot)
+        found.append(Here(snapshot.version, snapshot.document["remote"]["id"], snapshot.id, listed))
     newest = store.newest()
     told = newest.document.get("mirror") if newest else None
     if newest and told:
@@ -208,7 +213,9 @@ def bearers_of(decision: Decision) -> Iterator[Bearer]:
     listed = decision.listed
     if listed and decision.giver:
         with understood(listed.snapshot, mirrored.SOURCE):
-            registries = list(_registries(listed.snapshot, decision.giver.source.url))
+            site = decision.giver.source
+            base = str(listed.snapshot.document["remote"].get("url") or "") if site.is_file else site.url
+            registries = list(_registries(listed.snapshot, base))
         yield from (Bearer(Source(registry), {}, registry) for registry in registries)
 
 
@@ -226,7 +233,7 @@ def _registries(snapshot: Snapshot, giver: str) -> Iterator[str]:
     for each in public:
         if has_blobs and not urlsplit(each).scheme:  # that is the site itself
             continue
-        url = urljoin(f"{giver}{_STATIC}", each)
+        url = urljoin(f"{giver.rstrip('/')}/{_STATIC}", each)
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:  # which may raise ValueError
             yield url

@@ -41,13 +41,32 @@ class Taking:
     @property
     def choice(self) -> str:
         """A text that is the same as long as the same is asked for."""
-        asked = (self.mirror.only, self.mirror.architectures, self.mirror.tags, self.mirror.dependencies)
+        asked = (
+            *(self.mirror.only, self.mirror.architectures, self.mirror.tags, self.mirror.dependencies),
+            *(self._shows_pictures, self._shows_logo),
+        )
         return hashlib.sha256(repr(asked).encode("utf-8")).hexdigest()
 
     @cached_property
     def _source(self) -> MirrorSource:
         snapshot = self.snapshot
         return MirrorSource(mirrored.SOURCE, Path(FOLDER), snapshot.id, snapshot.version, False, self.mirror.tags)
+
+    @property
+    def _shows_pages(self) -> bool:
+        return self.mirror.own.get("pages") is not False and self.snapshot.document.get("pages") is not None
+
+    @property
+    def _shows_pictures(self) -> bool:
+        """Whether the copy's pages show screenshots as files of the site."""
+        listed = self.snapshot.document.get("pages")
+        said = listed.get("screenshots") if isinstance(listed, dict) else ""
+        own = self.mirror.own.get("screenshots", said)
+        return self._shows_pages and (own["mode"] if isinstance(own, dict) else own) == "mirror"
+
+    @property
+    def _shows_logo(self) -> bool:
+        return self._shows_pages and "theme" not in self.mirror.own
 
     def lists(self) -> list[Wanted]:
         """The index files, compressed: what comes first."""
@@ -66,8 +85,9 @@ class Taking:
         found = images(self.snapshot, self._source, None, self._read_index)
         with understood(self.snapshot, mirrored.SOURCE):
             told = self.snapshot.document["images"]
-            indexes = {(each["repository"], each["digest"]): each["index"] for each in told}
-            return {_offer(image, indexes[image.repository, image.digest]): image for image in found if _is_good(image)}
+            by_key = {(image.repository, image.digest): image for image in found if _is_good(image)}
+            keys = ((each["index"], (each["repository"], each["digest"])) for each in told)
+            return {_offer(by_key[key], index): by_key[key] for index, key in keys if key in by_key}
 
     @cached_property
     def selected(self) -> Selected:
@@ -119,8 +139,9 @@ class Taking:
 
     def _files(self) -> Iterator[FileEntry]:
         yield from self._icons()
-        yield from self._pictures(self.offered[offer] for offer in self.selected.offers)
-        logo = mirrored.logo_of(self.snapshot)
+        if self._shows_pictures:
+            yield from self._pictures(self.offered[offer] for offer in self.selected.offers)
+        logo = mirrored.logo_of(self.snapshot) if self._shows_logo else ""
         yield from (entry for entry in self.snapshot.files if logo and entry.sha256 == logo)
 
     def _icons(self) -> Iterator[FileEntry]:

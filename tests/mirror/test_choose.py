@@ -323,8 +323,7 @@ def test_explained() -> None:
         f" {SIGNED}; a mirror with a part of it",
         "  taken for list and objects [list]: it has the newest list, version 7",
         "file:///media/stick/ (mounted)",
-        f"  has remote 'org.example.apps', version 6, {stick}, 99 days old, expired 1 day ago,"
-        f" {SIGNED}",
+        f"  has remote 'org.example.apps', version 6, {stick}, 99 days old, expired 1 day ago, {SIGNED}",
         f"  taken for objects [expired]: {decision.verdicts[1].why}",
         "https://gone.example/ (configured)",
         "  dropped [refused]: nobody is there",

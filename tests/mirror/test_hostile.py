@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.site import get
+from tests.e2e.site import Flatdex, get
 from tests.mirror.site import LAYOUTS, Copy, Origin
 from tests.real.files import readable_folder
 from tests.real.images import APP, app_layout, runtime_layout
@@ -302,3 +302,26 @@ def test_snapshots_that_were_lost_are_made_again_of_what_sources_have(site: Path
     copy.root.unlink()
     copy.mirror("--from", site)
     assert copy.flatdex("verify").returncode == 0
+
+
+def test_another_list_that_calls_itself_the_same_is_not_taken(evil: Path, site: Path, tmp_path: Path) -> None:
+    copy = Copy(tmp_path / "copy")
+    copy.mirror("--from", site)
+    say(evil, lambda it: it["remote"].update(title="Taken over"))
+    done = copy.mirror("--from", evil, check=False)
+    assert done.returncode == 1
+    assert "Taken over" not in (copy.root / "index.html").read_text()
+
+
+def test_a_version_beyond_all_others_is_none(evil: Path, tmp_path: Path) -> None:
+    say(evil, lambda it: it.update(version=10**40))
+    refused(Copy(tmp_path / "copy"), evil)
+
+
+def test_a_store_with_a_copy_of_another_remote_is_told_apart_from_an_older_version(site: Path, tmp_path: Path) -> None:
+    copy = Copy(tmp_path / "copy")
+    copy.mirror("--from", site)
+    own = f"store: ./store\nmirror: {{from: ['{site}'], remote_id: 'urn:other'}}\n"
+    done = Flatdex(copy.folder, own).run("mirror", check=False)
+    assert done.returncode == 1
+    assert "holds a copy of" in done.stderr and "urn:other" in done.stderr

@@ -341,3 +341,72 @@ def test_the_difference_since_what_a_mirror_tells_is_enough_for_it(
     assert len(list((stick / "blobs/sha256").iterdir())) == 3
     copy.mirror("--from", stick)
     assert "1.1" in [each.get("version") for each in copy.document()["images"]]
+
+
+OLD = """
+icons_dir: ./icons
+icons_uri: /icons/
+indexes:
+  flatpak: {{output: ./flatpak.json, registry: "{registry}", registry_public: "{registry}", tags: [latest]}}
+  amd64:
+    output: ./amd64.json
+    registry: "{registry}"
+    registry_public: "{registry}"
+    tags: [latest]
+    architectures: [amd64]
+"""
+
+
+def test_a_remote_in_the_older_form_is_copied_under_a_name_of_its_own(
+    real_tmp: Path, copy: Copy, tmp_path: Path
+) -> None:
+    with DockerRegistry(real_tmp / "registry") as registry:
+        registry.copy(runtime_layout(tmp_path), "runtime:latest")
+        registry.copy(app_layout(tmp_path, version="1.0"), "hello:latest")
+        flatdex = Flatdex(real_tmp / "old", OLD.format(registry=registry.url))
+        flatdex.run("publish", "--store", "./store")
+        with Apache(real_tmp / "apache", flatdex.root) as apache:
+            done = copy.mirror("--from", apache.url, check=False)
+            assert done.returncode == 1
+            assert "remote: {name: .., url: ..}" in done.stderr
+            named = (
+                f"store: ./store\nmirror: {{from: ['{apache.url}']}}\nremote: {{name: old, url: '{copy.apache.url}'}}\n"
+            )
+            ours = Flatdex(copy.folder, named)
+            ours.run("mirror")
+            assert not ours.json("mirror")["changed"]
+    copy.apache.start()
+    client = Flatpak(real_tmp / "client")
+    client.remote_add("example", f"oci+{copy.apache.url}")
+    client.run("install", "--noninteractive", "example", APP)
+    assert says(client, "hello 1.0")
+
+
+def test_what_a_copy_without_pages_does_not_show_is_not_fetched(real_tmp: Path, copy: Copy, tmp_path: Path) -> None:
+    config = LAYOUTS.replace("accent:", "logo: ./logo.svg, accent:")
+    with origin(real_tmp / "origin", config) as remote:
+        (remote.flatdex.folder / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+        remote.publish("1.0", tmp_path)
+        own = f"store: ./store\npages: false\nmirror: {{from: ['{remote.url}']}}\n"
+        flatdex = Flatdex(copy.folder, own)
+        flatdex.run("mirror")
+        assert not [each for each in remote.apache.access_log() if each.path.endswith(".svg")]
+        flatdex.config.write_text(own.replace("pages: false\n", ""))
+        assert flatdex.json("mirror")["changed"]
+        assert list(copy.root.glob("assets/*.svg"))
+
+
+def test_an_application_in_two_indexes_has_its_runtime_in_both(real_tmp: Path, copy: Copy, tmp_path: Path) -> None:
+    config = LAYOUTS.replace("  stable:", "  beta: {{tags: [beta], sources: [more]}}\n  stable:").replace(
+        "sources:\n", "sources:\n  more: {{layouts: ['./images/*'], tag: beta}}\n", 1
+    )
+    config = config.replace("tags: [latest],", "tags: [latest], sources: [local],")
+    with origin(real_tmp / "origin", config) as remote:
+        remote.offer(runtime_layout(tmp_path), "runtime")
+        remote.offer(app_layout(tmp_path), "hello")
+        remote.flatdex.run("publish")
+        copy.mirror("--from", remote.url, "--only", APP)
+        for index in ("stable", "beta"):
+            assert {each["ref"].split("/")[1] for each in copy.document()["images"] if each["index"] == index} == {
+                *(APP, RUNTIME)
+            }

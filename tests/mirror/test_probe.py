@@ -135,6 +135,7 @@ def redirects(place: str) -> Ear:
         (answers(200, described(7)[:-20]), "corrupt", "damaged, or no such file"),
         (answers(200, b"<html>a portal</html>"), "corrupt", "a web page in place of its snapshot.json"),
         (answers(200, b"[" * 100_000), "corrupt", "damaged, or no such file"),
+        (answers(200, b'{"format": 1, "x": [' + b"{}," * 2**20 + b"0]}"), "corrupt", "more parts than a list"),
         (answers(200, b'{"format": 2}'), "corrupt", "format 2 is not known"),
         (answers(200, gzip.compress(described(7)), {"Content-Encoding": "gzip"}), "corrupt", "damaged"),
         (redirects("/again"), "redirect", "too many redirects"),
