@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 
 from builder import mirrored
 from builder.config import Config, Mirror
@@ -16,20 +15,18 @@ from builder.copied import FOLDER, Chosen, Copied
 from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.report import counted, sized
-from builder.sources.mirrored import understood
-from builder.stick import placed
 from builder.store import Store
 from sync.mirror import choose, gather, probe
+from sync.mirror.bearers import bearers_of
 from sync.mirror.choose import Decision
 from sync.mirror.fetch import Fetched, fetch
 from sync.mirror.judge import Here, Rules
-from sync.mirror.model import Bearer, Listed, Probed, Source, Wanted
+from sync.mirror.model import Bearer, Listed, Source, Wanted
 from sync.mirror.mounts import MountRule
 from sync.mirror.pool import Pool
 from sync.mirror.taking import Taking
 from sync.verbs.common import Report
 
-_STATIC = "index/static"
 _MOST_SHOWN = 5
 _NONE = "`flatdex mirror --explain` tells of each source why it was taken or dropped."
 
@@ -204,39 +201,6 @@ def _by_source(wanted: Iterable[Wanted], bearers: Iterable[Bearer]) -> dict[Sour
             number, size = found.get(first.source, (0, 0))
             found[first.source] = (number + 1, size + (each.size or 0))
     return found
-
-
-def bearers_of(decision: Decision) -> Iterator[Bearer]:
-    """Who is asked for objects, in order; the registries that the list itself names come last."""
-    for probed in decision.order:
-        yield _bearer(probed)
-    listed = decision.listed
-    if listed and decision.giver:
-        with understood(listed.snapshot, mirrored.SOURCE):
-            site = decision.giver.source
-            base = str(listed.snapshot.document["remote"].get("url") or "") if site.is_file else site.url
-            registries = list(_registries(listed.snapshot, base))
-        yield from (Bearer(Source(registry), {}, registry) for registry in registries)
-
-
-def _bearer(probed: Probed) -> Bearer:
-    snapshot = probed.own or (probed.listed.snapshot if probed.listed else None)
-    place: Callable[[str], str] = placed if probed.is_stick else str
-    files = snapshot.all_files if snapshot else ()
-    return Bearer(probed.source, {entry.sha256: place(entry.path) for entry in files})
-
-
-def _registries(snapshot: Snapshot, giver: str) -> Iterator[str]:
-    """Where the images of the list are, if they are no files of its site."""
-    has_blobs = any(entry.path.startswith("v2/") for entry in snapshot.files)
-    public = dict.fromkeys(str(source.get("public", "")) for source in snapshot.document.get("sources", ()))
-    for each in public:
-        if has_blobs and not urlsplit(each).scheme:  # that is the site itself
-            continue
-        url = urljoin(f"{giver.rstrip('/')}/{_STATIC}", each)
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:  # which may raise ValueError
-            yield url
 
 
 def _mirror(config: Config) -> Mirror:

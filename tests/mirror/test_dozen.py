@@ -12,6 +12,7 @@ import pytest
 
 from builder.store import Store
 from sync.mirror import explain, gather
+from sync.mirror.bearers import bearers_of
 from sync.mirror.choose import Decision, decide
 from sync.mirror.fetch import Fetched, fetch
 from sync.mirror.judge import Here, Rules, Taken
@@ -19,7 +20,6 @@ from sync.mirror.model import Probed, Source, Wanted
 from sync.mirror.patience import Limits
 from sync.mirror.pool import Pool
 from sync.mirror.probe import probe
-from sync.mirror.run import bearers_of
 from tests.builder.helpers import Answer
 from tests.mirror import hosts
 from tests.mirror.hosts import raw
