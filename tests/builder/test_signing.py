@@ -31,8 +31,8 @@ WHOLE = json.loads(
   "format": 1, "id": "20260101T000000Z-00000000", "version": 1, "created": "2026-01-01T00:00:00Z", "previous": null,
   "remote": {"id": null}, "variants": [], "dispatch": {"routes": [], "default_tag": "latest", "unknown_tag": null},
   "counts": {"refs": 0, "images": 0, "repositories": 0, "files": 1, "bytes": 1}, "images": [], "skips": [],
-  "files": [{"path": "signatures", "size": 1, "sha256": "00", "mtime": 1}], "kept": []
-}"""
+  "files": [{"path": "signatures", "size": 1, "sha256": "HASH", "mtime": 1}], "kept": []
+}""".replace("HASH", "0" * 64)
 )
 
 

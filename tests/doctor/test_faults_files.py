@@ -197,7 +197,7 @@ def with_ref_file(copy: Copy, data: bytes) -> None:
             file.unlink()
     description = json.loads((copy.root / "snapshot.json").read_bytes())
     description["files"] = [each for each in description["files"] if not each["path"].endswith(".flatpakref")]
-    description["files"].append({"path": "refs/one.flatpakref", "size": 1, "sha256": "0", "mtime": 1})
+    description["files"].append({"path": "refs/one.flatpakref", "size": 1, "sha256": "0" * 64, "mtime": 1})
     copy.write("snapshot.json", json.dumps(description).encode())
     copy.write("refs/one.flatpakref", data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import socket
@@ -161,10 +162,12 @@ def announcing(*peers: zeroconf.ServiceInfo) -> Iterator[None]:
     speaker = zeroconf.Zeroconf(interfaces=list(LOOPBACK))
     try:
         for each in peers:
-            speaker.register_service(each, cooperating_responders=True)
+            with contextlib.suppress(zeroconf.EventLoopBlocked):  # on a busy machine it is done a little later
+                speaker.register_service(each, cooperating_responders=True)
         yield
     finally:
-        speaker.unregister_all_services()
+        with contextlib.suppress(zeroconf.EventLoopBlocked):
+            speaker.unregister_all_services()
         speaker.close()
 
 
