@@ -27,6 +27,7 @@ from sync.mirror.pool import Pool
 from sync.mirror.taking import Taking
 from sync.verbs.common import Report
 
+UNMATCHED = "nothing in the remote fits"
 _MOST_SHOWN = 5
 _NONE = "`flatdex mirror --explain` tells of each source why it was taken or dropped."
 
@@ -249,7 +250,7 @@ def _needed(taking: Taking) -> tuple[str, ...]:
 
 def _notes(taking: Taking) -> Iterator[str]:
     for pattern in taking.selected.unmatched:
-        yield f"nothing in the remote fits {pattern}"
+        yield f"{UNMATCHED} {pattern}"
     for ref, by in sorted((taking.selected.lacking or {}).items()):
         yield f"{ref}, which {by} needs, is not in the remote: clients get it from another one"
 

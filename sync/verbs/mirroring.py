@@ -113,7 +113,9 @@ def fetched(config: Config, store: Store, report: Report, full: bool = False) ->
             say(f"dropped {source.folder if source.is_file else source.url}: {each.why}")
     found = run.take(config, store, decision, report, full)
     for line in found.notes:
-        report.warn(f"note: {line}")
+        # A pattern that fits nothing is a typo, most of the time; the rest is no news for cron.
+        say = report.warn if line.startswith(run.UNMATCHED) else report.note
+        say(f"note: {line}")
     return found
 
 

@@ -325,3 +325,12 @@ def test_a_store_with_a_copy_of_another_remote_is_told_apart_from_an_older_versi
     done = Flatdex(copy.folder, own).run("mirror", check=False)
     assert done.returncode == 1
     assert "holds a copy of" in done.stderr and "urn:other" in done.stderr
+
+
+def test_a_pattern_that_fits_nothing_is_told_in_each_run_and_what_is_usual_is_no_news(
+    site: Path, tmp_path: Path
+) -> None:
+    copy = Copy(tmp_path / "copy")
+    for _ in range(2):
+        said = copy.mirror("-q", "--from", site, "--only", APP, "--only", "org.typo.*", "--no-deps").stderr
+        assert said == "note: nothing in the remote fits org.typo.*\n"
