@@ -48,8 +48,13 @@ def _fork(work: Sequence[Callable[[], Any]]) -> Iterator[Connection]:
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(work, here, there), daemon=True)
+    # Ctrl-C in between would be told by a fork that does not know yet that it is none of its business.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
         yield here
     finally:
@@ -61,6 +66,7 @@ def _fork(work: Sequence[Callable[[], Any]]) -> Iterator[Connection]:
 
 def _child(work: Sequence[Callable[[], Any]], here: Connection, there: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to heed, which ends this
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     here.close()  # the parent's end: where only a parent that died held it, sending fails instead of waiting
     with contextlib.suppress(BaseException):  # what goes wrong here goes wrong there again, and is told there
