@@ -74,6 +74,8 @@ class Pool:
 
     def part(self, sha256: str) -> Path:
         """Where the object is written to, until it is kept. The folder is made. Raises UnwritableError."""
+        if not _HEX.fullmatch(sha256):  # it becomes a file's name
+            raise ValueError(f"{sha256!r:.80} is no hash")
         try:
             if not self._made:
                 create_folder(self.folder)

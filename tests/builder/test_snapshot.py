@@ -19,7 +19,7 @@ from builder.catalog import Skip
 from builder.config import Config
 from builder.content import Content, InMemory, OnDisk
 from builder.dates import Before
-from builder.description import FileEntry, Snapshot
+from builder.description import FileEntry, Invalid, Snapshot, parse
 from builder.errors import FlatdexError
 from builder.site.tree import Site
 from builder.store import Store
@@ -368,3 +368,12 @@ def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Pa
     ]
     assert trees[0].count("\n") > 30
     assert trees[0] == trees[1] == trees[2]
+
+
+@pytest.mark.parametrize("sha256", ["/etc/passwd", "../" * 21 + "x", "0" * 63, "0" * 65, "A" * 64, "", 7, None])
+def test_a_description_whose_hashes_are_none_is_none(store: Store, config: Config, sha256: object) -> None:
+    """A hash becomes the name of a file where a site is copied."""
+    document = json.loads(write(store, config, site(a="one")).described)
+    document["files"][0]["sha256"] = sha256
+    with pytest.raises(Invalid, match="is no hash"):
+        parse(json.dumps(document).encode())

@@ -174,3 +174,12 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "mirror").write_text("in the way")
     with pytest.raises(UnwritableError, match=r"mirror/objects cannot be written: Not a directory"):
         Pool(Store(tmp_path)).part("a" * 64)
+
+
+def test_what_is_no_hash_is_no_name(tmp_path: Path) -> None:
+    pool = Pool(Store(tmp_path))
+    (tmp_path / "victim").write_text("precious")
+    for name in ("../../victim", str(tmp_path / "victim"), "0" * 63):
+        assert pool.have(name) is None
+        with pytest.raises(ValueError, match="is no hash"):
+            pool.part(name)
