@@ -35,7 +35,7 @@ NAME = "flatdex.yaml"
 SCHEMA = "config.schema.json"
 SYSTEM = Path("/etc/flatdex/flatdex.yaml")
 
-PUBLISHING = ("targets", "parallel", "together", "keep", "hooks", "doctor")
+PUBLISHING = ("targets", "parallel", "together", "keep", "hooks", "doctor", "events", "metrics")
 
 
 def find(given: str | None, environment: Mapping[str, str]) -> Path:

@@ -13,3 +13,8 @@ def seconds(lifetime: str) -> int:
     if match is None:
         raise ValueError(f"not a lifetime: {lifetime}")
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def fraction(lifetime: str) -> float:
+    """`200ms` as 0.2, and all that `seconds` knows. Raises ValueError."""
+    return int(lifetime[:-2]) / 1000 if lifetime.endswith("ms") else float(seconds(lifetime))
