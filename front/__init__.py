@@ -1,0 +1,1 @@
+"""The front door: what both packages are needed for."""
