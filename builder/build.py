@@ -45,11 +45,16 @@ _PAGES = "pages"
 
 @dataclass(frozen=True)
 class How:
-    """How to build: `full` trusts no earlier build, `offline` asks no registry, `allow_shrink` accepts loss."""
+    """How to build: `full` trusts no earlier build, `offline` asks no registry, `allow_shrink` accepts loss.
+
+    With `only` these repositories of registries are asked, none if it is empty, where the last look at the others was
+    whole and may be trusted; what failed then is asked again, too.
+    """
 
     full: bool = False
     offline: bool = False
     allow_shrink: bool = False
+    only: frozenset[str] | None = None
 
 
 Reading = RegistryReading | LayoutReading | MirrorReading | FailedReading
@@ -154,10 +159,12 @@ def _readings(
             try:
                 registry = opened.enter_context(access.opened(source, kept, os.environ))
             except SourceError as error:
-                yield FailedReading(error)
+                yield FailedReading(error, source, kept)
                 continue
-            labels = config.labels_of(source)
-            yield RegistryReading(registry, source, tags, kept, report.progress, offline=how.offline, labels=labels)
+            labels, progress = config.labels_of(source), report.progress
+            yield RegistryReading(
+                registry, source, tags, kept, progress, offline=how.offline, labels=labels, only=how.only
+            )
         elif tags and isinstance(source, LayoutSource):
             yield LayoutReading(source, tags, _already_copied(previous), config.labels_of(source))
         elif tags and isinstance(source, MirrorSource):

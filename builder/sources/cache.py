@@ -35,6 +35,19 @@ class Tags:
     pointers: Mapping[str, Descriptor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the last look at a source came to: the `tags` of its repositories.
+
+    `settings` tell under which ones all repositories were looked at; empty: not all were, or nobody knows. Of those in
+    `again` nobody knows how they are now.
+    """
+
+    tags: Mapping[str, Tags] = field(default_factory=dict)
+    settings: str = ""
+    again: frozenset[str] = frozenset()
+
+
 class Cache:
     """A folder of the store. Without `trusted` nothing is taken from it, but all is kept for later builds."""
 
@@ -84,27 +97,47 @@ class Cache:
         with self._lock:
             return self._fetching.setdefault(digest, threading.Lock())
 
-    def tags(self, source: str) -> dict[str, Tags]:
-        """What the tags of each of a source's repositories pointed to; empty for what is not to be trusted."""
+    def look(self, source: str) -> Look:
+        """What the last look at a source came to; without what is not to be trusted."""
         document = self._document(self._tags_file(source)) if self._trusted else {}
         found: dict[str, Tags] = {}
-        with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError, OverflowError):
+        try:
             for repository, entry in document["repositories"].items():
                 pointers = {tag: Descriptor(kind, to, size) for tag, (kind, to, size) in entry["tags"].items()}
                 if oci.is_repository(repository) and all(map(_is_sound, pointers.values())):
                     found[repository] = Tags(int(entry["asked"]), pointers)
-        return found
+            settings, again = document["settings"], document["again"]
+            whole = len(found) == len(document["repositories"]) and isinstance(settings, str)
+            whole = whole and isinstance(again, list) and all(map(oci.is_repository, again))
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # another version's
+            return Look(found)
+        return Look(found, settings, frozenset(again)) if whole else Look(found)
 
-    def keep_tags(self, source: str, repositories: Mapping[str, Tags]) -> None:
-        """Replaces what is known of a source's tags; `source` is any text that tells it from all others."""
+    def keep_look(self, source: str, look: Look) -> None:
+        """Replaces it; `source` is any text that tells one from all others.
+
+        If that fails, nothing is known: what an earlier look saw may be older than what is published.
+        """
         entries = {
             name: {
                 "asked": tags.asked,
                 "tags": {tag: [to.media_type, to.digest, to.size] for tag, to in sorted(tags.pointers.items())},
             }
-            for name, tags in sorted(repositories.items())
+            for name, tags in sorted(look.tags.items())
         }
-        self._write(self._tags_file(source), {"source": source, "repositories": entries})
+        value = {"source": source, "repositories": entries, "settings": look.settings, "again": sorted(look.again)}
+        self._replace_look(source, value)
+
+    def doubt(self, source: str) -> None:
+        """Tells that a look at a source failed: what is known is no longer all that there is."""
+        known = self._document(self._tags_file(source))
+        if known:
+            self._replace_look(source, {**known, "settings": ""})
+
+    def _replace_look(self, source: str, value: Mapping[str, Any]) -> None:
+        if not self._write(self._tags_file(source), value):
+            with contextlib.suppress(OSError):
+                self._tags_file(source).unlink()
 
     def note(self, name: str, *, always: bool = False) -> dict[str, Any]:
         """A small JSON object kept under a name; empty if there is none. `always`: also where nothing is trusted."""
@@ -131,7 +164,8 @@ class Cache:
             return {}
         return value if whole and isinstance(value, dict) else {}
 
-    def _write(self, file: Path, value: Mapping[str, Any]) -> None:
+    def _write(self, file: Path, value: Mapping[str, Any]) -> bool:
+        """Whether it succeeded."""
         text = _text({"sha256": hashlib.sha256(_text(value)).hexdigest(), "value": value})
         unfinished = file.with_name(f"{file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
@@ -139,8 +173,10 @@ class Cache:
             try:
                 create_private(unfinished, text)
                 unfinished.replace(file)
+                return True
             finally:
                 unfinished.unlink(missing_ok=True)
+        return False
 
 
 def _make_private(folder: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 from builder import oci
@@ -15,12 +17,14 @@ from builder.errors import SourceError
 from builder.oci import Descriptor, Manifest
 from builder.parallel import mapped, threads
 from builder.sources import walk
-from builder.sources.cache import Cache, Tags
+from builder.sources.cache import Cache, Look, Tags
 from builder.sources.registry import Registry
 from builder.sources.walk import LeftOut, Missing, Place
 
 _MOST_ASKED_ONE_BY_ONE = 2
 """Tags of a repository of which nothing is known: if there are more, their list is cheaper than a 404 for each."""
+
+_NOT_FOR_US = ("unauthorized", "forbidden")
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
@@ -35,7 +39,8 @@ class NotCachedError(Exception):
 class RegistryReading:
     """Reads `tags` of one registry source, of all its repositories or of those in `names`.
 
-    With `offline` it asks nobody and takes all from the cache. Of images only `labels` are kept, where they are given.
+    With `offline` it asks nobody and takes all from the cache. With `only` it asks those repositories and takes the
+    others as the last look saw them, if that one saw all. Of images only `labels` are kept, where they are given.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class RegistryReading:
         offline: bool = False,
         names: list[str] | None = None,
         labels: frozenset[str] | None = None,
+        only: frozenset[str] | None = None,
     ) -> None:
         self._registry = registry
         self._source = source
@@ -58,8 +64,17 @@ class RegistryReading:
         self._offline = offline
         self._names = names
         self._labels = labels
-        self._name = f"{source.name} {source.registry}"
-        self._known = cache.tags(self._name)
+        self._name = known_as(source)
+        last = cache.look(self._name)
+        self._known = last.tags
+        self._settings = _settings(source, tags) if names is None else ""
+        self._again = last.again
+        self._asked: frozenset[str] | None = None
+        """The repositories to ask; None: all."""
+        if only is not None and self._settings and self._settings == last.settings:
+            self._asked = frozenset(
+                name for name in only | last.again if oci.is_repository(name) and source.takes(name)
+            )
         self._seen: dict[str, dict[str, Descriptor]] = {}
         self._skips: list[Skip] = []
         self._failures: dict[str, Failure] = {}
@@ -78,14 +93,17 @@ class RegistryReading:
             self._look_into_cache()
         else:
             try:
-                names = self._registry.repositories() if self._names is None else self._names
+                names = self._to_ask()
             except SourceError as error:
                 self._fail("", error)
+                self._cache.doubt(self._name)
             else:
                 try:
                     self._ask(names)
                 finally:
-                    self._keep_tags(names)
+                    self._keep(names)
+                if self._asked is not None:
+                    self._take(name for name in self._known if name not in self._asked)
         if self._failures or self._skips:
             return ""
         lines = (
@@ -100,9 +118,18 @@ class RegistryReading:
         if not names:
             why = f"source {self._source.name}: nothing of it is in the cache, and nobody was asked (--offline)"
             self._failures[""] = Failure(self._source.name, "", "not-cached", why)
+        self._take(names)
+
+    def _take(self, names: Iterable[str]) -> None:
+        """What was known of these counts as seen."""
         for name in names:
             pointers = self._known[name].pointers
             self._seen[name] = {tag: pointers[tag] for tag in sorted(self._tags.intersection(pointers))}
+
+    def _to_ask(self) -> list[str]:
+        if self._asked is not None:
+            return sorted(self._asked)
+        return self._registry.repositories() if self._names is None else self._names
 
     def _ask(self, names: list[str]) -> None:
         if self._source.access.rate:  # if it does not suffice for all, each gets its turn
@@ -140,7 +167,7 @@ class RegistryReading:
         except Missing:  # a catalog also names what was emptied, and what somebody is just pushing to
             return frozenset()
         except SourceError as error:
-            self._fail(repository, error)
+            self._fail_if_known(repository, error)
             return frozenset()
 
     def _exists(self, repository: str) -> bool:
@@ -163,24 +190,38 @@ class RegistryReading:
         except LeftOut as left:
             self._skips.append(Skip(self._source.name, repository, tag, left.code, left.why))
         except SourceError as error:
-            self._fail(repository, error)
+            self._fail_if_known(repository, error)
         return None
+
+    def _fail_if_known(self, repository: str, error: SourceError) -> None:
+        """Many registries answer so for what is not there: anybody may name what only a pattern takes."""
+        if self._asked is None or error.code not in _NOT_FOR_US or not self._is_stranger(repository):
+            self._fail(repository, error)
+
+    def _is_stranger(self, repository: str) -> bool:
+        known = repository in self._known or repository in self._again
+        return not known and repository not in self._source.repositories
 
     def _fail(self, repository: str, error: SourceError) -> None:
         why = f"{error.what}\n  {error.fix}" if error.fix else error.what
         self._failures.setdefault(repository, Failure(self._source.name, repository, error.code, why))
 
-    def _keep_tags(self, names: list[str]) -> None:
-        """What could not be asked stays known as it was."""
-        now = int(time.time())
+    def _keep(self, names: list[str]) -> None:
+        """What could not be asked stays known as it was, and so does what was not to be asked."""
+        now, settings = int(time.time()), self._settings
         asked = {name: Tags(now, pointers) for name, pointers in self._seen.items() if name not in self._failures}
+        again = {*self._failures, *(skip.repository for skip in self._skips)}
         before = {name: self._known[name] for name in names if name in self._known and name in self._failures}
+        if self._asked is not None:
+            before = {name: tags for name, tags in self._known.items() if name not in asked}
+            asked = {name: tags for name, tags in asked.items() if tags.pointers or not self._is_stranger(name)}
         if sys.exception() is not None:  # it was not to be read to its end
             before = {**self._known}
             asked = {
                 name: Tags(now, {**self._pointers(name).pointers, **tags.pointers}) for name, tags in asked.items()
             }
-        self._cache.keep_tags(self._name, {**before, **asked})
+            settings, again = (settings, set(names)) if self._asked is not None else ("", set())
+        self._cache.keep_look(self._name, Look({**before, **asked}, settings, frozenset(again)))
 
     def items(self) -> Iterator[Item]:
         """The images behind what was seen, and what is wrong with others, in the order of repositories and tags."""
@@ -231,14 +272,29 @@ class RegistryReading:
             return []
 
 
+def known_as(source: RegistrySource) -> str:
+    """The name under which the cache knows a source."""
+    return f"{source.name} {source.registry}"
+
+
+def _settings(source: RegistrySource, tags: frozenset[str]) -> str:
+    """A hash of what decides which repositories and tags a look sees."""
+    access = replace(source.access, connections=0, rate=None)
+    seen = (source.registry, source.repositories, source.exclude, sorted(tags), access)
+    return sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 class FailedReading:
     """A source that could not even be opened."""
 
-    def __init__(self, error: SourceError) -> None:
+    def __init__(self, error: SourceError, source: RegistrySource, cache: Cache) -> None:
         self._error = error
+        self._source = source
+        self._cache = cache
 
     def look(self) -> str:
         """Nothing can be seen."""
+        self._cache.doubt(known_as(self._source))
         return ""
 
     def items(self) -> Iterator[Item]:

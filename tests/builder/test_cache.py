@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from builder import oci
 from builder.oci import Descriptor
 from builder.sources import cache as module
-from builder.sources.cache import Cache, Tags
+from builder.sources.cache import Cache, Look, Tags
 
 URL = "https://registry.example.org"
 KNOWN = {
@@ -35,7 +35,7 @@ NOTE = {"inputs": "abc", "indexes": 3, "skips": [{"why": "Grüße"}]}
 def filled(root: Path) -> Cache:
     """A cache that knows something."""
     cache = Cache(root)
-    cache.keep_tags(URL, KNOWN)
+    cache.keep_look(URL, Look(KNOWN))
     cache.keep_note("built", NOTE)
     return cache
 
@@ -49,17 +49,17 @@ def tags_file(root: Path) -> Path:
 def test_tags_and_notes_are_there_in_the_next_build(tmp_path: Path) -> None:
     filled(tmp_path)
     with Cache(tmp_path) as cache:
-        assert cache.tags(URL) == KNOWN
-        assert cache.tags(URL + "/other") == {}
+        assert cache.look(URL).tags == KNOWN
+        assert cache.look(URL + "/other").tags == {}
         assert cache.note("built") == NOTE
         assert cache.note("other") == {}
 
 
 def test_what_is_kept_later_replaces_all_of_it(tmp_path: Path) -> None:
     cache = filled(tmp_path)
-    cache.keep_tags(URL, {"two": KNOWN["two"]})
+    cache.keep_look(URL, Look({"two": KNOWN["two"]}))
     cache.keep_note("built", {})
-    assert cache.tags(URL) == {"two": KNOWN["two"]}
+    assert cache.look(URL).tags == {"two": KNOWN["two"]}
     assert cache.note("built") == {}
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == sorted(["built.json", tags_file(tmp_path).name])
 
@@ -70,7 +70,7 @@ def test_tags_that_are_cut_off_anywhere_are_none(tmp_path: Path) -> None:
     data = file.read_bytes()
     for length in range(len(data)):
         file.write_bytes(data[:length])
-        assert cache.tags(URL) == {}, length
+        assert cache.look(URL).tags == {}, length
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x04, 0x10, 0x80])
@@ -80,7 +80,7 @@ def test_a_flipped_byte_is_never_believed(tmp_path: Path, flip: int) -> None:
     data, noted = file.read_bytes(), note.read_bytes()
     for place in range(len(data)):
         file.write_bytes(data[:place] + bytes([data[place] ^ flip]) + data[place + 1 :])
-        assert cache.tags(URL) in ({}, KNOWN), place
+        assert cache.look(URL).tags in ({}, KNOWN), place
     for place in range(len(noted)):
         note.write_bytes(noted[:place] + bytes([noted[place] ^ flip]) + noted[place + 1 :])
         assert cache.note("built") in ({}, NOTE), place
@@ -112,9 +112,9 @@ def test_other_json_is_no_error_even_with_a_hash_that_fits(
     cache = filled(root)
     file = tags_file(root)
     file.write_text(json.dumps(value))
-    assert cache.tags(URL) == {}
+    assert cache.look(URL).tags == {}
     cache._write(file, value)  # type: ignore[arg-type]
-    for tags in cache.tags(URL).values():
+    for tags in cache.look(URL).tags.values():
         assert all(oci.is_digest(to.digest) and to.size >= 0 for to in tags.pointers.values())
 
 
@@ -125,14 +125,14 @@ def test_a_pointer_of_another_form_is_none(tmp_path: Path, pointer: object) -> N
     cache = filled(tmp_path)
     value = {"repositories": {"a": {"asked": 1, "tags": {"latest": pointer}}}}
     cache._write(tags_file(tmp_path), value)
-    assert cache.tags(URL) == {}
+    assert cache.look(URL).tags == {}
 
 
 @pytest.mark.parametrize("asked", [float("inf"), float("nan"), "x", None, []])
 def test_a_time_of_another_form_is_none(tmp_path: Path, asked: object) -> None:
     cache = filled(tmp_path)
     cache._write(tags_file(tmp_path), {"repositories": {"a": {"asked": asked, "tags": {}}}})
-    assert cache.tags(URL) == {}
+    assert cache.look(URL).tags == {}
 
 
 def test_names_that_are_not_utf_8_can_be_noted(tmp_path: Path) -> None:
@@ -171,16 +171,18 @@ def test_garbage_in_its_place_is_an_empty_cache(tmp_path: Path, spoil: Callable[
     root = tmp_path / "cache"
     spoil(root)
     with Cache(root) as cache:
-        assert cache.tags(URL) == {} and cache.note("built") == {}
+        assert cache.look(URL).tags == {} and cache.note("built") == {}
         digest = cache.keep(b"blob")
         assert cache.blob(digest) in (None, b"blob")
-        cache.keep_tags(URL, KNOWN)
+        cache.keep_look(URL, Look(KNOWN))
         cache.keep_note("built", NOTE)
         cache.tidy()
-        assert cache.tags(URL) in ({}, KNOWN) and cache.note("built") in ({}, NOTE)
+        assert cache.look(URL).tags in ({}, KNOWN) and cache.note("built") in ({}, NOTE)
 
 
-def test_a_full_disk_keeps_what_there_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_what_there_was_but_of_tags_nothing_that_is_older_than_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = filled(tmp_path)
 
     def full(file: Path, data: bytes) -> int:
@@ -189,11 +191,46 @@ def test_a_full_disk_keeps_what_there_was(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "create_private", full)
-    cache.keep_tags(URL, {})
+    cache.keep_look(URL, Look())
     cache.keep_note("built", {"other": 1})
     monkeypatch.undo()
-    assert cache.tags(URL) == KNOWN and cache.note("built") == NOTE
-    assert len(list(tmp_path.rglob("*.json*"))) == 2, "nothing unfinished is left"
+    assert cache.look(URL) == Look() and cache.note("built") == NOTE
+    assert len(list(tmp_path.rglob("*.json*"))) == 1, "nothing unfinished is left"
+
+
+def test_a_look_is_there_in_the_next_build_and_may_be_doubted(tmp_path: Path) -> None:
+    look = Look(KNOWN, "settings", frozenset({"two", "new"}))
+    Cache(tmp_path).keep_look(URL, look)
+    assert Cache(tmp_path).look(URL) == look
+    Cache(tmp_path, trusted=False).doubt(URL)
+    assert Cache(tmp_path).look(URL) == Look(KNOWN, "", frozenset({"two", "new"}))
+    Cache(tmp_path).doubt(URL + "/other")
+    assert Cache(tmp_path).look(URL + "/other") == Look()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": None},
+        {"settings": 5},
+        {"again": None},
+        {"again": "two"},
+        {"again": ["../two"]},
+        {"again": [5]},
+        {"again": [["two"]]},
+        {"repositories": {"../two": {"asked": 1, "tags": {}}}},
+        {"repositories": {"two": {"asked": 1, "tags": {"latest": [oci.MANIFEST, "sha256:x", 3]}}}},
+    ],
+)
+def test_a_look_of_another_form_was_not_whole(tmp_path: Path, change: dict[str, object]) -> None:
+    cache = filled(tmp_path)
+    sound = {"repositories": {"two": {"asked": 1, "tags": {}}}, "settings": "settings", "again": ["two"]}
+    cache._write(tags_file(tmp_path), sound)
+    assert cache.look(URL).settings == "settings"
+    cache._write(tags_file(tmp_path), {**sound, **change})
+    assert cache.look(URL).settings == ""
+    cache._write(tags_file(tmp_path), {"repositories": sound["repositories"]})
+    assert cache.look(URL) == Look({"two": Tags(1)})
 
 
 def test_without_trust_nothing_is_taken_that_was_not_kept_by_this_build(tmp_path: Path) -> None:
@@ -201,15 +238,15 @@ def test_without_trust_nothing_is_taken_that_was_not_kept_by_this_build(tmp_path
         old = cache.keep(b"old")
     with Cache(tmp_path, trusted=False) as cache:
         assert cache.blob(old) is None
-        assert cache.tags(URL) == {} and cache.note("built") == {}
+        assert cache.look(URL).tags == {} and cache.note("built") == {}
         new = cache.keep(b"new")
         assert cache.blob(new) == b"new"
         cache.keep(b"old")
         assert cache.blob(old) == b"old"
-        cache.keep_tags(URL, {"two": KNOWN["two"]})
+        cache.keep_look(URL, Look({"two": KNOWN["two"]}))
     with Cache(tmp_path) as cache:
         assert (cache.blob(old), cache.blob(new)) == (b"old", b"new")
-        assert cache.tags(URL) == {"two": KNOWN["two"]}
+        assert cache.look(URL).tags == {"two": KNOWN["two"]}
 
 
 def test_without_trust_a_blob_is_kept_again(tmp_path: Path) -> None:
@@ -230,8 +267,8 @@ def test_caches_share_a_folder(tmp_path: Path) -> None:
         with Cache(tmp_path) as cache:
             for turn in range(30):
                 tags = {"two": Tags(turn, KNOWN["two"].pointers)}
-                cache.keep_tags(URL, tags)
-                seen = cache.tags(URL)
+                cache.keep_look(URL, Look(tags))
+                seen = cache.look(URL).tags
                 if seen and seen["two"].pointers != KNOWN["two"].pointers:
                     wrong.append(seen)
                 if cache.blob(cache.keep(b"%d %d" % (number, turn))) != b"%d %d" % (number, turn):

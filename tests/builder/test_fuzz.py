@@ -21,7 +21,7 @@ from builder.errors import ConfigError
 from builder.oci import Malformed
 from builder.site import icons
 from builder.sources import answers, auth, credentials, registry, transport
-from builder.sources.cache import Cache
+from builder.sources.cache import Cache, Look
 from builder.sources.credentials import BadAuthFileError
 from builder.sources.packs import Packs
 from tests.builder.helpers import GOOD, digest, icon_uri
@@ -308,14 +308,14 @@ def test_tags_of_a_cache_are_sound_or_none(data: bytes) -> None:
             file = cache._tags_file("https://x.example")
             file.parent.mkdir(parents=True)
             file.write_bytes(data)
-            found = cache.tags("https://x.example")
+            found = cache.look("https://x.example").tags
             for name, tags in found.items():
                 assert oci.is_repository(name)
                 assert type(tags.asked) is int
                 for each in tags.pointers.values():
                     assert oci.is_digest(each.digest) and type(each.size) is int
                     assert_text(each.media_type)
-            cache.keep_tags("https://x.example", found)
+            cache.keep_look("https://x.example", Look(found))
             note = cache.note("x")
             assert isinstance(note, dict)
 
