@@ -54,10 +54,14 @@ def entries(
     one after the other, the later one has the later mtime. Where queries are answered by other files than before, all
     of these count as changed. What was never here before, and is a file of the site that this one is a copy of (its
     `origin`), has its date there: servers of both give it one ETag.
+
+    What changed is dated a second ago, so that it can be promoted at once: every snapshot is made in a second of its
+    own, and none has a file that is dated later than that. Where nothing is known of what readers have seen, it may be
+    what was made in this second.
     """
     ours = tuple(_before(history, twins, dispatch))
     theirs = Before({path: entry for path, entry in origin.items() if entry.mtime <= now}, seen=False)
-    plain = dated(files, (*ours, theirs), now)
+    plain = dated(files, (*ours, theirs), now - 1 if ours else now)
     mtimes = {entry.path: entry.mtime for entry in plain}
     return tuple(
         FileEntry(entry.path, entry.size, entry.sha256, mtimes[twins[entry.path]]) if entry.path in twins else entry
@@ -72,8 +76,8 @@ def _before(history: History, twins: Mapping[str, str], dispatch: Mapping[str, A
         yield Before(snapshot.by_path, moved, snapshot in history.seen, followed)
 
 
-def dated(files: Mapping[str, Hashed], before: Sequence[Before], now: int) -> tuple[FileEntry, ...]:
-    """What did not change keeps its mtime, what changed gets a later one, in whole seconds.
+def dated(files: Mapping[str, Hashed], before: Sequence[Before], earliest: int) -> tuple[FileEntry, ...]:
+    """What did not change keeps its mtime, what changed gets a later one, `earliest` or more, in whole seconds.
 
     Of the snapshots `before` the first counts most: it is what is served. A date is kept only if no other content
     that readers have seen is dated as late.
@@ -81,7 +85,7 @@ def dated(files: Mapping[str, Hashed], before: Sequence[Before], now: int) -> tu
 
     def entry(path: str, content: Hashed) -> FileEntry:
         kept: FileEntry | None = None
-        latest, late = now - 1, -1
+        latest, late = earliest - 1, -1
         for each in before:
             known = each.by_path.get(path)
             if known is None:

@@ -55,7 +55,10 @@ def promote(store: Store, sound: Sound) -> Promotion:
 
 
 def _wait_for_mtimes(snapshot: Snapshot) -> None:
-    """Lets the second of the newest mtime pass: within it servers would give weak ETags, or one for two contents."""
+    """Lets the second of the newest mtime pass: within it servers would give weak ETags, or one for two contents.
+
+    Most of the time it has passed: what a build changed is dated a second before, unless it changed a second before.
+    """
     newest = max((entry.mtime for entry in snapshot.all_files), default=0)
     ahead = newest + 1 - time.time() + _CLOCK_TICK
     if ahead > _LONGEST_WAIT:

@@ -107,7 +107,8 @@ def test_a_target_that_lags_behind_lends_no_date(config: Config) -> None:
     newest = history.write(flat(other="x"))
     promote(history.store, newest)
     again = history.write(flat(page="c", other="x"))
-    assert again.by_path["page"].mtime == again.created and again.by_path["other"].mtime == one.by_path["other"].mtime
+    assert again.by_path["page"].mtime == again.created - 1
+    assert again.by_path["other"].mtime == one.by_path["other"].mtime
 
 
 def test_a_clock_that_went_back_dates_nothing_back(config: Config) -> None:
