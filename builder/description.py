@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -95,11 +97,36 @@ def read_snapshot(folder: Path, own_name: bool = True) -> Snapshot:
     Only in a store, or on a target, has the folder the snapshot's `own_name`.
     """
     try:
-        snapshot = parse((folder / DESCRIPTION).read_bytes(), folder)
+        snapshot = _read(folder)
     except (OSError, Invalid) as error:
         raise Invalid(f"{folder / DESCRIPTION}: {error}") from error
     if own_name and snapshot.id != folder.name:
         raise Invalid(f"{folder / DESCRIPTION}: it is that of {snapshot.id}")
+    return snapshot
+
+
+_known: dict[Path, tuple[tuple[int, ...], Snapshot]] = {}
+_MOST_KNOWN = 2  # a large one takes some megabytes
+_SETTLED = 1.0  # seconds: what was written just now may be written once more at what is the same time to a file system
+
+
+def _read(folder: Path) -> Snapshot:
+    """The snapshot, which is read once as long as its description stays as it is: to parse a large one takes a while.
+
+    Raises OSError and Invalid.
+    """
+    with (folder / DESCRIPTION).open("rb") as opened:
+        found = os.fstat(opened.fileno())
+        state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        before = _known.get(folder)
+        if before and before[0] == state:
+            return before[1]
+        snapshot = parse(opened.read(), folder)
+    _known.pop(folder, None)
+    if abs(time.time() - found.st_ctime) > _SETTLED:
+        _known[folder] = (state, snapshot)
+        for old in list(_known)[:-_MOST_KNOWN]:
+            _known.pop(old, None)
     return snapshot
 
 

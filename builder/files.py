@@ -44,14 +44,18 @@ def create_private(file: Path, data: bytes) -> None:
         opened.write(data)
 
 
-def replace_file(file: Path, data: bytes) -> None:
-    """Puts `data` into `file`, all of it or nothing, durably; what is there is replaced. Others may read it."""
+def replace_file(file: Path, data: bytes, durable: bool = True) -> None:
+    """Puts `data` into `file`, all of it or nothing; what is there is replaced. Others may read it.
+
+    What nobody needs after a loss of power need not be `durable`.
+    """
     temporary = file.with_name(f".{file.name}.new")
     with temporary.open("wb") as opened:
         os.fchmod(opened.fileno(), 0o644)
         opened.write(data)
         opened.flush()
-        os.fsync(opened.fileno())
+        if durable:
+            os.fsync(opened.fileno())
     temporary.replace(file)
 
 

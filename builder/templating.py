@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from jinja2.visitor import NodeTransformer
 
 from builder.errors import FlatdexError
@@ -47,14 +49,37 @@ class _Words(NodeTransformer):
         return node
 
 
+_compiled: dict[tuple[str, str, str], CodeType] = {}
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """What this process has compiled, or the one that it was forked from: to compile takes as long as to render."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Takes what was made of the same source, at the same place, with the same words."""
+        bucket.code = _compiled.get((self._words, bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keeps it."""
+        if bucket.code is not None:
+            _compiled[self._words, bucket.key, bucket.checksum] = bucket.code
+
+
 class Templates:
-    """The templates by name; those in `folder` come first. Words are looked up in `messages`."""
+    """The templates by name; those in `folder` come first. Words are looked up in `messages`.
+
+    `words` tell these, and the filters, from all others: what was compiled with the same is compiled only once.
+    """
 
     def __init__(
         self,
         folder: Path | None = None,
         messages: gettext.NullTranslations | None = None,
         filters: Mapping[str, Callable[..., str]] | None = None,
+        words: str | None = None,
     ) -> None:
         self._folders = [each for each in (folder, SHIPPED) if each]
         self._environment = _Environment(
@@ -66,10 +91,11 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            bytecode_cache=None if words is None else _Compiled(words),
         )
         self._environment.translated = (messages or gettext.NullTranslations()).gettext
-        words: Any = self._environment  # the extension adds its methods at run time
-        words.install_gettext_translations(messages or gettext.NullTranslations(), newstyle=True)
+        extended: Any = self._environment  # the extension adds its methods at run time
+        extended.install_gettext_translations(messages or gettext.NullTranslations(), newstyle=True)
         self._environment.filters.update(filters or {})
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
@@ -89,6 +115,12 @@ class Templates:
                 raise
             what = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
             raise _broken(file, line, what) from error
+
+    def compile(self, *kinds: str) -> None:
+        """Compiles those of these kinds, such as `.html`, that come with the program."""
+        for file in sorted(SHIPPED.iterdir()):
+            if file.suffix in kinds:
+                self._environment.get_template(file.name)
 
     def faults(self, name: str) -> Iterator[str]:
         """What is wrong with the template itself, as `FILE:LINE: WHAT`; what it is given is not known here."""
@@ -125,7 +157,12 @@ def _broken(file: str, line: int, what: str) -> FlatdexError:
 
 @cache
 def _plain() -> Templates:
-    return Templates()
+    return Templates(words="")
+
+
+def compile_plain() -> None:
+    """Compiles what `render` renders, and what has no words."""
+    _plain().compile(".conf", ".css", ".js")
 
 
 def render(template: str, **values: object) -> str:

@@ -15,7 +15,7 @@ from builder.templating import Templates
 
 def assets_of(pages: Pages) -> Iterator[tuple[str, tuple[str, InMemory]]]:
     """What pages need, by its name in templates: files that are called by the hash of their bytes."""
-    templates = Templates(pages.templates)
+    templates = Templates(pages.templates, words="")
     colours = theme.colours(pages.theme.accent)
     css = templates.render("site.css", {"theme": pages.theme, "colours": colours})
     yield "css", _asset(css.encode("utf-8"), ".css")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,10 @@ _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 LOCALE = "locale"
 """The folder of gettext catalogs, within that of the templates."""
 _UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3), ("digital-byte", 1))
+
+
+_read: dict[str, gettext.NullTranslations] = {}
+"""Words that this process has read, or the one that it was forked from."""
 
 
 class Language:
@@ -51,6 +56,11 @@ class Language:
     @cached_property
     def messages(self) -> gettext.NullTranslations:
         """The words of the pages; what is not translated stays English."""
+        if self.words not in _read:
+            _read[self.words] = self._messages()
+        return _read[self.words]
+
+    def _messages(self) -> gettext.NullTranslations:
         found = gettext.NullTranslations()
         for file in catalogs(self.code, self._folder):
             try:
@@ -66,6 +76,16 @@ class Language:
             own.add_fallback(found)
             found = own
         return found
+
+    @cached_property
+    def words(self) -> str:
+        """What tells its words from all others."""
+        try:
+            found = b"\0".join(file.read_bytes() for file in catalogs(self.code, self._folder))
+        except OSError as error:
+            fix = "It has to be a gettext catalog (.po)."
+            raise FlatdexError(f"{error.filename}: {error.strerror}", fix) from error
+        return f"{self.code} {hashlib.sha256(found).hexdigest()}"
 
     def number(self, number: float) -> str:
         """Such as 1,234 or 1.234."""
@@ -111,6 +131,11 @@ def day_of(text: str) -> date | None:
         return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
     except (ValueError, OverflowError):
         return None
+
+
+def shipped() -> tuple[str, ...]:
+    """The languages whose words come with the program."""
+    return ("en", *sorted(file.stem for file in (Path(str(files("templates"))) / LOCALE).glob("*.po")))
 
 
 def catalogs(code: str, folder: Path | None) -> Iterable[Path]:

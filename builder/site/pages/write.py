@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 
 from builder import processes
 from builder.appdata.components import DEFAULT
@@ -81,6 +82,16 @@ def pages(
     yield from ((path, InMemory(data)) for path, data in zip(unmade, made, strict=True))
 
 
+def templates_in(language: Language, folder: Path | None = None) -> Templates:
+    """The templates in a language, those in `folder` first."""
+    filters: Mapping[str, Callable[..., str]] = {
+        "date": language.date,
+        "size": language.size,
+        "number": language.number,
+    }
+    return Templates(folder, language.messages, filters, language.words)
+
+
 class _Writer:
     """Writes all pages in one language."""
 
@@ -100,12 +111,7 @@ class _Writer:
         self._names = {each.code: each.own_name for each in languages}
         self._base = f"{remote.url.rstrip('/')}/"
         self._main = language is languages[0]
-        filters: Mapping[str, Callable[..., str]] = {
-            "date": language.date,
-            "size": language.size,
-            "number": language.number,
-        }
-        self._templates = Templates(pages.templates, language.messages, filters)
+        self._templates = templates_in(language, pages.templates)
         self._common = {
             "remote": remote,
             "theme": ShownTheme(pages.theme.links, pages.theme.footer, assets.get("logo", "")),
