@@ -6,15 +6,13 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
+from builder import lock
 from builder.description import Invalid, Snapshot, is_id, read_snapshot, timestamp
-from builder.errors import FlatdexError, LockedError, UsageError
+from builder.errors import FlatdexError, UsageError
 from builder.files import create_folder, replace_file
 
 SNAPSHOTS = "snapshots"
@@ -26,9 +24,6 @@ UNFINISHED = ".unfinished-"
 """How the name of a snapshot's folder starts while it is written."""
 REMOVED = ".removed-"
 """How it starts while it is removed."""
-
-_POLL = 0.1  # seconds
-_WAIT = "Try again when it is done, or with `--wait SECONDS`; reading (list, show, status) never waits."
 
 
 class Store:
@@ -43,6 +38,10 @@ class Store:
         """What is known of each target: `NAME.json`, whose `live` is the snapshot that it shows."""
         self.lock: int | None = None
         """The descriptor that holds the lock, while this process is the writer."""
+        self.waited = 0.0
+        """For how many seconds it waited for the lock the last time."""
+        self.left_behind = False
+        """Whether something hangs that was killed and will do nothing any more: it must not keep the lock."""
 
     def complete(self, start: str = "") -> Iterator[Snapshot]:
         """The complete snapshots whose ids start with `start`, the newest first."""
@@ -149,24 +148,29 @@ class Store:
             raise FlatdexError(f"the snapshot {identifier}{where} is not complete: {error}", fix) from error
 
     @contextlib.contextmanager
-    def locked(self, verb: str, create: bool = False, wait: float = 0) -> Iterator[None]:
+    def locked(self, verb: str, create: bool = False, wait: float | None = None, defer: bool = False) -> Iterator[None]:
         """Makes this process the store's one writer. Raises LockedError if another one is, for longer than `wait` s.
 
-        Only with `create` a store that is not there is made: else its name was probably mistyped.
+        By itself (None) it waits only for a watch, whose turns are short. One that may `defer` lets whoever waits go
+        first, for a minute at most: to get its turn then, it has to `wait` for longer than that. Only with `create` a
+        store that is not there is made: else its name was probably mistyped.
         """
         if create:
             self._create()
         elif not self.root.is_dir():
             raise FlatdexError(f"no complete snapshot in {self.root}: it is not there", "`flatdex build` makes one.")
         try:
-            self.lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self.lock = os.open(self.root / lock.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except PermissionError as error:
             raise self._forbidden("write to") from error
         try:
-            self._take_lock(self.lock, wait)
-            self._say_who(self.lock, verb)
+            self.waited = lock.take(self.root, self.lock, wait, defer)
+            lock.say_who(self.lock, verb)
             yield
         finally:
+            if self.left_behind:
+                fcntl.flock(self.lock, fcntl.LOCK_UN)  # for all who have the descriptor, and not by its end alone
+                self.left_behind = False
             os.close(self.lock)
             self.lock = None
 
@@ -186,28 +190,3 @@ class Store:
         except OSError as error:
             what = f"the store {self.root} cannot be made: {error.strerror}"
             raise FlatdexError(what, "A store is a folder: look at `store` in the configuration.") from error
-
-    def _take_lock(self, descriptor: int, wait: float) -> None:
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise self._refusal(descriptor) from error
-                time.sleep(_POLL)
-
-    def _refusal(self, descriptor: int) -> LockedError:
-        holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
-        process = re.search(r"\(process ([0-9]+)\)", holder)
-        orphaned = bool(process and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists())
-        if orphaned:
-            holder = f"what {holder} has left running"
-        return LockedError(f"{self.root} is being written to by {holder or 'another process'}", _WAIT, orphaned)
-
-    def _say_who(self, descriptor: int, verb: str) -> None:
-        """For those who meet the lock. On a full disk they are told less: room must be made there somehow."""
-        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"`flatdex {verb}` (process {os.getpid()}) since {since}\n".encode(), 0)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from builder.errors import LockedError
 from builder.files import replace_file
+from builder.lock import WATCH
 from builder.store import Store
 
 WANTED = "wanted"
 
-_DOES = {"push": ("push",), "publish": ("push", "publish")}
+_DOES = {"push": ("push",), "publish": ("push", "publish"), WATCH: ("push", "publish")}
 """Which wishes each verb can fulfil."""
 
 
@@ -35,17 +36,18 @@ def served(
     store: Store,
     first: Wish,
     work: Callable[[list[Wish]], None],
-    wait: float = 0,
+    wait: float | None = None,
     create: bool = False,
     leaving: bool = True,
+    defer: bool = False,
 ) -> None:
     """Does `work` for a wish as the store's writer, and for all that are left by others meanwhile.
 
     If another process does the like, it is told (unless `leaving` is forbidden), and LockedError is raised; it will do
-    it before it is done.
+    it before it is done. `wait` and `defer` are those of `Store.locked`.
     """
     try:
-        _rounds(store, [first], first.verb, work, wait, create)
+        _rounds(store, [first], first.verb, work, wait, create, defer)
     except LockedError as refused:
         if not (leaving and _leave(store, first, refused)):
             raise
@@ -57,12 +59,18 @@ def served(
 
 
 def _rounds(
-    store: Store, wishes: list[Wish], verb: str, work: Callable[[list[Wish]], None], wait: float, create: bool
+    store: Store,
+    wishes: list[Wish],
+    verb: str,
+    work: Callable[[list[Wish]], None],
+    wait: float | None,
+    create: bool,
+    defer: bool = False,
 ) -> None:
     again = False
     while True:
         try:
-            with store.locked(verb, create, wait):
+            with store.locked(verb, create, wait, defer):
                 left = list(_left(store, verb))
                 while wishes or left:
                     work([*wishes, *(wish for _, wish in left)])
@@ -75,7 +83,7 @@ def _rounds(
             raise
         if not any(_left(store, verb)):  # nobody came between the last look and the end of the lock
             return
-        again = True
+        again, wait = True, wait or 0
 
 
 def _leave(store: Store, wish: Wish, refused: LockedError) -> bool:

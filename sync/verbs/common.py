@@ -52,8 +52,8 @@ class Place:
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """The option of all verbs that write."""
-    text = "wait so long for another writer to be done (default: 0)"
-    parser.add_argument("--wait", metavar="SECONDS", type=_seconds, default=0, help=text)
+    text = "wait so long for another writer to be done (default: 30 for a watch, whose rounds are short, else 0)"
+    parser.add_argument("--wait", metavar="SECONDS", type=_seconds, help=text)
 
 
 def _seconds(text: str) -> float:
