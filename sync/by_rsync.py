@@ -148,6 +148,7 @@ class RsyncCarrier:
             "--links",
             "--perms",
             "--times",
+            "--hard-links",  # an index has two names, and is sent once
             "--omit-dir-times",  # nobody reads them, and setting them would touch a target that has all already
             "--delete",
             "--chmod=D755,F644",

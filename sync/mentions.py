@@ -16,9 +16,15 @@ ICONS = frozenset(("org.freedesktop.appstream.icon-64", "org.freedesktop.appstre
 """The labels that name icons, as the protocol has them."""
 
 
-def missing(snapshot: Snapshot, wrong: Collection[str]) -> Iterator[str]:
-    """What is mentioned and not there, a line each. The files that are `wrong` are told already."""
+def missing(snapshot: Snapshot, wrong: Collection[str], believed: Snapshot | None = None) -> Iterator[str]:
+    """What is mentioned and not there, a line each. The files that are `wrong` are told already.
+
+    What a file mentions that a `believed` snapshot has, too, was there: so it is, if all that was there is.
+    """
     seen: set[tuple[str, str]] = set()
+    if believed and believed.by_path.keys() <= snapshot.by_path.keys():
+        before = believed.by_path
+        seen = {(entry.sha256, posixpath.dirname(path)) for path, entry in before.items() if _INDEX.fullmatch(path)}
     for path, entry in sorted(snapshot.by_path.items()):
         folder = posixpath.dirname(path)
         if path in wrong or (entry.sha256, folder) in seen:  # the same bytes in the same place name the same

@@ -60,6 +60,16 @@ def decide(
     return Decision(frozenset() if patient and ready != free else ready, bar)
 
 
+def late(working: Collection[str], quiet: float, patience: Mapping[str, float]) -> frozenset[str]:
+    """Those of the targets that threads work for which are given up, after `quiet` seconds in which nothing moved.
+
+    A push moves when a target is begun, is ready, begins to flip, or is done with, whatever came of it. So a target's
+    time begins when all others are done, or wait for it or for others as slow as it is; nobody is hurried while a push
+    goes on anyway, and together they can't hold one up for longer than the most patient would alone, for each move.
+    """
+    return frozenset(name for name in working if name in patience and quiet >= patience[name])
+
+
 def _is_free(name: str, stands: Mapping[str, Stand], after: Mapping[str, Collection[str]]) -> bool:
     return all(stands.get(other, Stand.LIVE) is Stand.LIVE for other in after.get(name, ()))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from builder.report import counted
 
@@ -10,11 +11,18 @@ from builder.report import counted
 @dataclass(frozen=True)
 class How:
     """How to push. `thorough` reads every byte there, `force` overwrites what another store has published, `anyway`
-    waits for nobody: neither for what a target comes after, nor for a quorum."""
+    waits for nobody: neither for what a target comes after, nor for a quorum. `believing` reads no file again that is
+    the very one which was promoted before, if all were read within a day (see `sync.believed`).
+
+    `patience` says how many seconds targets are given, by their names, when nothing else moves any more (see
+    `sync.order.late`); one that has 0 is left out and counts as failed, and one that is not named has no limit.
+    """
 
     thorough: bool = True
     force: bool = False
     anyway: bool = False
+    believing: bool = False
+    patience: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 THOROUGH = How()
@@ -23,7 +31,10 @@ THOROUGH = How()
 @dataclass(frozen=True)
 class Outcome:
     """What became of one target: what was live there before, how many files were sent, an error if it failed,
-    whether its URL was asked, and whether it had failed the last time, too."""
+    whether its URL was asked, and whether it had failed the last time, too.
+
+    It may have been `barred` by others that did not go live, or `left_out`, since nobody had patience with it.
+    """
 
     target: str
     snapshot: str
@@ -32,6 +43,8 @@ class Outcome:
     asked: bool = False
     sent: int = 0
     again: bool = False
+    barred: bool = False
+    left_out: bool = False
 
     @property
     def changed(self) -> bool:

@@ -6,11 +6,16 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import sh
 
 from builder.errors import FlatdexError
+
+_ENDING = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 1.0))
+"""What ends programs: a signal, and how many seconds it is given."""
+_TICK, _MOMENT = 0.01, 0.5  # seconds
 
 
 class ProgramError(Exception):
@@ -30,13 +35,14 @@ class EndedError(FlatdexError):
 
 
 class Programs:
-    """Runs programs in `folder`; may be shared by threads.
+    """Runs programs in `folder`; may be shared by threads. `connections` is where they may keep some for the next.
 
     They get the descriptor that is held, the store's lock: if this process is killed, no other writer comes in before
     they have ended, too.
     """
 
-    def __init__(self, folder: Path, lock: int | None = None) -> None:
+    def __init__(self, folder: Path, lock: int | None = None, connections: Path | None = None) -> None:
+        self.connections = connections
         self._folder = folder
         self._lock = lock
         self._running: dict[int, sh.RunningCommand] = {}
@@ -85,15 +91,20 @@ class Programs:
         )
 
     def end(self) -> None:
-        """Ends what runs, and lets nothing more be started."""
+        """Ends what runs, and lets nothing more be started.
+
+        What has not ended then, hangs in the system's kernel; it was killed, and ends before it does anything else.
+        """
         self._ending.set()
         with self._guard:
-            for running in list(self._running.values()):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    running.signal_group(signal.SIGTERM)
-        for running in list(self._running.values()):
-            with contextlib.suppress(sh.ErrorReturnCode):
-                running.wait()
+            left = groups = list(self._running.values())
+        for number, seconds in _ENDING:
+            _signal(left, number)
+            left = _outliving(left, seconds)
+        deadline = time.monotonic() + _MOMENT
+        while any(map(_has_others, groups)) and time.monotonic() < deadline:
+            time.sleep(_TICK)
+        _signal(groups, signal.SIGKILL)  # an ssh, say, that did not care
 
     @property
     def ending(self) -> bool:
@@ -104,3 +115,26 @@ class Programs:
         """Waits. Raises EndedError as soon as all is to end."""
         if self._ending.wait(seconds):
             raise EndedError
+
+
+def _signal(running: list[sh.RunningCommand], number: signal.Signals) -> None:
+    for each in running:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(each.pid, number)
+
+
+def _has_others(running: sh.RunningCommand) -> bool:
+    """Whether what a program has started is still there."""
+    try:
+        os.killpg(running.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _outliving(running: list[sh.RunningCommand], seconds: float) -> list[sh.RunningCommand]:
+    """Those that have not ended after so long."""
+    deadline = time.monotonic() + seconds
+    while (running := [each for each in running if each.is_alive()]) and time.monotonic() < deadline:
+        time.sleep(_TICK)
+    return running

@@ -9,7 +9,7 @@ from typing import Protocol
 from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.store import Store
-from sync import log, releases
+from sync import believed, log, releases
 from sync.outcome import THOROUGH, How, Outcome
 from sync.promote import Promotion, promote
 from sync.push import promoted, push
@@ -59,8 +59,11 @@ def publish(
     """
     log.tell_untold(store)
     before = releases.before(store)
-    sound = Sound(wanted) if wanted else promoted(store)
+    known = believed.believed(store, before) if how.believing else None
+    sound = Sound(wanted, known) if wanted else promoted(store)
     promotion = promote(store, sound) if wanted else None
+    if promotion and promotion.changed and how.believing:
+        believed.note(store, promotion.now, known)
     warnings = []
     if promotion and promotion.changed:
         warnings += releases.run_hooks("promote", Release(verb, before, sound.unchecked, (), reason), store, settings)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import random
+import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from functools import partial
 
 from builder.errors import FlatdexError
-from builder.parallel import threads
 from builder.store import Store
-from sync import guards, notes
-from sync.carrier import Carrier, Live
-from sync.order import Stand, decide
+from sync import notes
+from sync.errand import Errand, Say
+from sync.order import Stand, decide, late
 from sync.outcome import THOROUGH, How, Outcome
-from sync.programs import EndedError, Programs
-from sync.reach import carrier
-from sync.served import ask
+from sync.programs import EndedError
 from sync.settings import Quorum, Settings
-from sync.targets import Kind, Target
+from sync.targets import Target
 from sync.verify import DamagedError, Sound
+from sync.workers import Workers
 
-Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
-_PAUSES = (0.5, 2.0)  # seconds before the second and the third try
 _PATIENCE = 10.0  # seconds that a target which is ready waits for those that are not
 _TICK = 0.1
-_DAY = 86400
+_ENDING, _MOMENT = 5.0, 1.0  # seconds that are given to programs that are ended, and then to their threads
 
 
 def promoted(store: Store) -> Sound:
@@ -55,19 +50,7 @@ def push(
     """
     if how.thorough:
         sound.checked()
-    programs = Programs(settings.folder, store.lock)
-    return _Run(store, sound, settings, tuple(targets), how, programs, say, progress).outcomes()
-
-
-@dataclass
-class _Sent:
-    """A target that has everything, and what was live there before."""
-
-    carrier: Carrier
-    live: Live
-    files: int
-    thorough: bool
-    flipped: bool = False
+    return _Run(store, sound, settings, tuple(targets), how, say, progress).outcomes()
 
 
 class _Run:
@@ -80,70 +63,92 @@ class _Run:
         settings: Settings,
         targets: tuple[Target, ...],
         how: How,
-        programs: Programs,
         say: Say,
         progress: Progress,
     ) -> None:
-        self._store, self._sound, self._settings, self._targets = store, sound, settings, targets
-        self._how, self._programs, self._say, self._progress = how, programs, say, progress
+        self._store, self._settings, self._how, self._progress = store, settings, how, progress
         self._snapshot = sound.unchecked
-        self._stands = {target.name: Stand.SENDING for target in targets}
-        self._sent: dict[str, _Sent] = {}
+        self._errands = {each.name: Errand(store, sound, settings, each, how, say) for each in targets}
+        self._stands = {target.name: self._first_stand(target.name) for target in targets}
         self._errors: dict[str, str] = {}
-        self._lives: dict[str, Live] = {}
+        self._workers = Workers(settings.parallel)
+        self._enders: list[threading.Thread] = []
+
+    def _first_stand(self, name: str) -> Stand:
+        """Where there is an end to patience, nobody waits for a target that failed the last time."""
+        patience = self._how.patience.get(name)
+        if patience == 0:
+            return Stand.FAILED
+        failed = patience is not None and notes.of_target(self._store, name).failing
+        return Stand.RETRYING if failed else Stand.SENDING
 
     def outcomes(self) -> list[Outcome]:
-        """Does all of it. If it is interrupted, or may not go on, the programs that run are ended first."""
-        parallel = self._settings.parallel
-        with threads(parallel) as senders, threads(parallel) as flippers:
-            try:
-                self._loop(senders, flippers)
-            except BaseException:
-                self._programs.end()
-                raise
-        return [self._outcome(target) for target in self._targets]
+        """Does all of it. What runs for targets that were given up, or if it may not go on, is ended first."""
+        try:
+            self._loop()
+        except BaseException:
+            for name in self._errands:
+                self._end(name)
+            self._wait_for_ends()
+            raise
+        self._wait_for_ends()
+        return [self._outcome(errand) for errand in self._errands.values()]
 
-    def _loop(self, senders: ThreadPoolExecutor, flippers: ThreadPoolExecutor) -> None:
-        started = time.monotonic()
+    def _loop(self) -> None:
+        started = moved = time.monotonic()
         first_ready: float | None = None
-        waiting: dict[Future[None], Target] = {senders.submit(self._send, each): each for each in self._targets}
-        while waiting:
-            for future in wait(waiting, _TICK, FIRST_COMPLETED).done:
-                self._take(waiting.pop(future), future)
+        before: object = None
+        for name, errand in self._errands.items():
+            if self._stands[name] is not Stand.FAILED:
+                self._workers.give("send", name, partial(errand.send, self._stands.keys()))
+        while self._workers.busy:
+            for name, error in self._workers.done(_TICK):
+                self._take(name, error)
+            for name, stand in self._stands.items():
+                if stand is Stand.SENDING and self._errands[name].retrying:
+                    self._stands[name] = Stand.RETRYING
             now = time.monotonic()
+            if before != (before := self._position()):
+                moved = now
+            self._give_up(now - moved)
             if first_ready is None and Stand.READY in self._stands.values():
                 first_ready = now
             patience = max(_PATIENCE, 2 * ((first_ready or now) - started))
             patient = first_ready is None or now - first_ready < patience
-            for target in self._decide(patient):
-                waiting[flippers.submit(self._flip, target)] = target
+            for name in self._decide(patient):
+                self._workers.give("flip", name, self._errands[name].flip)
             ended = sum(each in (Stand.LIVE, Stand.FAILED, Stand.BARRED) for each in self._stands.values())
             self._progress(ended, len(self._stands))
 
-    def _decide(self, patient: bool) -> list[Target]:
+    def _position(self) -> tuple[list[str], list[Stand]]:
+        """What changes whenever the push moves: to try once more is no move."""
+        stands = list(self._stands.values())
+        return sorted(self._workers.working), [Stand.SENDING if each is Stand.RETRYING else each for each in stands]
+
+    def _decide(self, patient: bool) -> list[str]:
         """The targets to flip now; who can't any more bars those who come after it in turn."""
         while (decision := decide(dict(self._stands), self._after(), self._quorum(), patient)).bar:
             for name, why in decision.bar.items():
                 self._stands[name], self._errors[name] = Stand.BARRED, why
         for name in decision.flip:
             self._stands[name] = Stand.FLIPPING
-        return [target for target in self._targets if target.name in decision.flip]
+        return [name for name in self._stands if name in decision.flip]
 
     def _after(self) -> dict[str, tuple[str, ...]]:
-        return {} if self._how.anyway else {target.name: target.after for target in self._targets}
+        return {} if self._how.anyway else {name: errand.target.after for name, errand in self._errands.items()}
 
     def _quorum(self) -> Quorum | None:
         return None if self._how.anyway else self._settings.quorum
 
-    def _take(self, target: Target, future: Future[None]) -> None:
+    def _take(self, name: str, raised: BaseException | None) -> None:
         """What came of a thread's work. What readers see now is noted at once: the rest may be interrupted."""
-        name = target.name
         try:
-            future.result()
+            if raised:
+                raise raised
             if self._stands[name] is not Stand.FLIPPING:
                 self._stands[name] = Stand.READY
                 return
-            notes.note_live(self._store, name, self._snapshot.id, checked=self._sent[name].thorough)
+            notes.note_live(self._store, name, self._snapshot.id, checked=self._errands[name].thorough)
             self._stands[name] = Stand.LIVE
         except (DamagedError, EndedError):
             raise
@@ -151,80 +156,47 @@ class _Run:
             self._stands[name] = Stand.FAILED
             self._errors[name] = error.line if isinstance(error, FlatdexError) else f"{error}"
 
-    def _send(self, target: Target) -> None:
-        self._refuse_early(target)
-        self._trying(target, self._send_once, Stand.RETRYING)
+    def _give_up(self, quiet: float) -> None:
+        """Goes on without those that are late. What they do is ended, and left behind if it can't be."""
+        for name in late(self._workers.working, quiet, self._how.patience):
+            self._stands[name] = Stand.FAILED
+            given = f"{self._how.patience[name]:g} s"
+            self._errors[name] = f"not done {given} after all the others: the next try is given more time"
+            self._workers.leave(name)
+            self._end(name)
 
-    def _refuse_early(self, target: Target) -> None:
-        """Whom a target comes after, and who is not part of this push, has to be live already."""
-        others = {other.name: other for other in self._settings.targets}
-        for name in () if self._how.anyway else target.after:
-            if name in others and name not in self._stands:
-                self._trying(others[name], self._ask_live)
+    def _end(self, name: str) -> None:
+        """Begins to end what runs for a target, which may take a moment."""
+        ender = threading.Thread(target=self._errands[name].end, name=f"end {name}", daemon=True)
+        self._enders.append(ender)
+        ender.start()
 
-    def _ask_live(self, other: Target) -> None:
-        guards.refuse_unless_live(other, carrier(self._programs, self._store, other), self._snapshot)
+    def _wait_for_ends(self) -> None:
+        """What hangs even then is left behind, and its thread. It was killed, and must not keep others from writing."""
+        deadline = time.monotonic() + _ENDING
+        for ender in self._enders:
+            ender.join(max(0.0, deadline - time.monotonic()))
+        ended = not any(ender.is_alive() for ender in self._enders)
+        if self._enders and not (self._workers.wait(_MOMENT) and ended):
+            self._store.left_behind = True
 
-    def _trying(self, target: Target, work: Callable[[Target], None], failed_once: Stand | None = None) -> None:
-        """Tries again what may get better by itself."""
-        for pause in (*_PAUSES, None):
-            try:
-                work(target)
-                break
-            except FlatdexError as error:
-                if pause is None or not error.again or self._programs.ending:
-                    raise
-                if failed_once:
-                    self._stands[target.name] = failed_once
-                self._say(f"{target.name}: {error.what}; trying again")
-                self._programs.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311
-
-    def _send_once(self, target: Target) -> None:
-        carries = carrier(self._programs, self._store, target)
-        live = carries.look(self._snapshot)
-        self._lives[target.name] = live
-        if not self._how.force:
-            guards.refuse_foreign(self._store, target.name, self._snapshot, live)
-        files, thorough = 0, self._is_thorough(target)
-        if thorough or not live.same:
-            self._say(f"pushing {self._snapshot.id} to {target.name}")
-            files = carries.send(self._sound.checked(), live, thorough)
-        self._sent[target.name] = _Sent(carries, live, files, thorough)
-
-    def _is_thorough(self, target: Target) -> bool:
-        return self._how.thorough or time.time() - notes.of_target(self._store, target.name).checked > _DAY
-
-    def _flip(self, target: Target) -> None:
-        sent = self._sent[target.name]
-        if not sent.live.same or sent.files:
-            if target.kind is Kind.RCLONE:
-                notes.doubt(self._store, target.name)
-            self._trying(target, lambda _: sent.carrier.flip(self._snapshot, sent.live))
-        sent.flipped = True
-        if target.url:
-            try:
-                ask(target.url, self._snapshot, tries=3 if target.kind is Kind.RCLONE else 1)
-            except FlatdexError as error:
-                raise FlatdexError(f"copied, but {error.what}", error.fix) from error
-
-    def _outcome(self, target: Target) -> Outcome:
-        name, live = target.name, self._lives.get(target.name, Live())
-        error = self._errors.get(name, "")
-        if self._stands[name] is Stand.BARRED and live.same:
+    def _outcome(self, errand: Errand) -> Outcome:
+        name, live = errand.target.name, errand.live
+        if self._how.patience.get(name) == 0:
+            return self._left_out(name)
+        error, barred = self._errors.get(name, ""), self._stands[name] is Stand.BARRED
+        if barred and live.same:
             error = ""  # it shows what it should
         elif self._stands[name] is not Stand.LIVE and not error:
             raise AssertionError(f"{name} was neither flipped nor left out")
         if error:
-            return Outcome(name, self._snapshot.id, live.id, error, again=self._note_failure(name, live, error))
-        sent = self._sent[name]
-        asked = bool(target.url) and self._stands[name] is Stand.LIVE
-        return Outcome(name, self._snapshot.id, live.id, asked=asked, sent=sent.files)
+            again = errand.note_failure(error)
+            return Outcome(name, self._snapshot.id, live.id, error, again=again, barred=barred)
+        asked = bool(errand.target.url) and self._stands[name] is Stand.LIVE
+        return Outcome(name, self._snapshot.id, live.id, asked=asked, sent=errand.files)
 
-    def _note_failure(self, name: str, live: Live, error: str) -> bool:
-        """Gives whether the target failed before, too."""
-        flipped = name in self._sent and self._sent[name].flipped
-        try:
-            return notes.note_failure(self._store, name, self._snapshot.id if flipped else live.id, error)
-        except OSError as failed:
-            self._say(f"{name}: {failed}")
-            return False
+    def _left_out(self, name: str) -> Outcome:
+        """Nothing new is known of it."""
+        note = notes.of_target(self._store, name)
+        error = "left out for now" + (f", since it failed: {note.error}" if note.error else "")
+        return Outcome(name, self._snapshot.id, note.live, error, again=bool(note.failing), left_out=True)

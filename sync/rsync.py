@@ -6,6 +6,7 @@ import re
 
 from builder.errors import FlatdexError
 from sync.programs import ProgramError, Programs
+from sync.shared import Shared
 from sync.targets import Kind, Target
 
 _MEANING = {
@@ -61,10 +62,11 @@ def _advice(stderr: str) -> str:
 def rsync(programs: Programs, target: Target, *arguments: str) -> str:
     """Runs rsync with the options that `target` needs, and gives what it printed. Raises RsyncError."""
     options = [f"--timeout={target.timeout}"]
+    shared = Shared(programs.connections, target)
     if target.bwlimit:
         options.append(f"--bwlimit={target.bwlimit}")
     if target.kind is Kind.SSH:
-        options.append(f"--rsh={target.ssh}")
+        options.append(f"--rsh={shared.command}")
     if target.kind is Kind.DAEMON:
         options.append(f"--contimeout={target.timeout}")
     if target.password_file:
@@ -72,4 +74,6 @@ def rsync(programs: Programs, target: Target, *arguments: str) -> str:
     try:
         return programs.run("rsync", *options, *arguments)
     except ProgramError as error:
+        if error.code != _NOT_ALL:
+            shared.leave()
         raise RsyncError(error.code, error.stderr) from error

@@ -30,10 +30,14 @@ class DamagedError(FlatdexError):
 
 
 class Sound:
-    """A snapshot that is held against its description once, when that is needed first; may be shared by threads."""
+    """A snapshot that is held against its description once, when that is needed first; may be shared by threads.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    Files that are those of a `believed` one, which were read when it was promoted, are known by inode, size and date.
+    """
+
+    def __init__(self, snapshot: Snapshot, believed: Snapshot | None = None) -> None:
         self._snapshot = snapshot
+        self._believed = believed
         self._guard = threading.Lock()
         self._error: DamagedError | None = None
         self._checked = False
@@ -47,15 +51,15 @@ class Sound:
         """The snapshot. Raises DamagedError if any of its files is not what was written."""
         with self._guard:
             if not self._checked:
-                self._error = _damage(self._snapshot)
+                self._error = _damage(self._snapshot, self._believed)
                 self._checked = True
             if self._error:
                 raise self._error
         return self._snapshot
 
 
-def _damage(snapshot: Snapshot) -> DamagedError | None:
-    found = list(islice(faults(snapshot), _SHOWN + 1))
+def _damage(snapshot: Snapshot, believed: Snapshot | None) -> DamagedError | None:
+    found = list(islice(faults(snapshot, believed=believed), _SHOWN + 1))
     if not found:
         return None
     more = ["..."] if len(found) > _SHOWN else []
@@ -67,8 +71,8 @@ def _damage(snapshot: Snapshot) -> DamagedError | None:
     return DamagedError(what, f"What was published is untouched. {mend}")
 
 
-def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
-    """What is wrong with the snapshot, a line each, as it is found; with `dates`, or without."""
+def faults(snapshot: Snapshot, dates: bool = True, believed: Snapshot | None = None) -> Iterator[str]:
+    """What is wrong with the snapshot, a line each, as it is found; with `dates`, or without; `believed` as above."""
     known = {entry.path for entry in snapshot.all_files}
     for path in sorted(files_in(snapshot.folder) - known - {DESCRIPTION}):
         yield f"{path}: is not in {DESCRIPTION}"
@@ -76,11 +80,11 @@ def faults(snapshot: Snapshot, dates: bool = True) -> Iterator[str]:
     wrong = set()
     entries = snapshot.all_files
     parts = (entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE))
-    for found in mapped(_READERS, partial(_faults, snapshot.folder, dates), parts):
+    for found in mapped(_READERS, partial(_faults, snapshot.folder, dates, believed), parts):
         for path, fault in found:
             wrong.add(path)
             yield f"{path}: {fault}"
-    yield from mentions.missing(snapshot, wrong)
+    yield from mentions.missing(snapshot, wrong, believed)
 
 
 def faults_of_stick(snapshot: Snapshot, export: Export) -> Iterator[str]:
@@ -92,7 +96,7 @@ def faults_of_stick(snapshot: Snapshot, export: Export) -> Iterator[str]:
     own = (entry for entry in snapshot.files if entry.path.rpartition("/")[2] != ".htaccess")
     entries = [replace(entry, path=placed(entry.path)) for entry in own]
     parts = (entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE))
-    for found in mapped(_READERS, partial(_faults, snapshot.folder, False), parts):
+    for found in mapped(_READERS, partial(_faults, snapshot.folder, False, None), parts):
         yield from (f"{path}: {fault}" for path, fault in found if fault != _MISSING or not export.since)
 
 
@@ -104,11 +108,13 @@ def _signature_faults(snapshot: Snapshot) -> Iterator[str]:
         yield f"{DESCRIPTION}: {error}"
 
 
-def _faults(folder: Path, dates: bool, entries: Sequence[FileEntry]) -> list[tuple[str, str]]:
-    return [(entry.path, fault) for entry in entries if (fault := _fault(folder, entry, dates))]
+def _faults(
+    folder: Path, dates: bool, believed: Snapshot | None, entries: Sequence[FileEntry]
+) -> list[tuple[str, str]]:
+    return [(entry.path, fault) for entry in entries if (fault := _fault(folder, entry, dates, believed))]
 
 
-def _fault(folder: Path, entry: FileEntry, dates: bool) -> str | None:
+def _fault(folder: Path, entry: FileEntry, dates: bool, believed: Snapshot | None) -> str | None:
     file = f"{folder}/{entry.path}"
     try:
         found = os.lstat(file)
@@ -118,8 +124,21 @@ def _fault(folder: Path, entry: FileEntry, dates: bool) -> str | None:
             return f"has {found.st_size} bytes instead of {entry.size}"
         if dates and found.st_mtime_ns != entry.mtime * 10**9:
             return f"has the mtime {found.st_mtime_ns / 10**9:.6f} instead of {entry.mtime}"
+        if believed and _is_that_of(believed, entry, found):
+            return None
         return None if sha256_of(Path(file)) == entry.sha256 else "has other bytes than were written"
     except FileNotFoundError:
         return _MISSING
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+
+
+def _is_that_of(believed: Snapshot, entry: FileEntry, found: os.stat_result) -> bool:
+    """Whether a file, whose size and date are right, is the one that a snapshot has with the same bytes."""
+    known = believed.by_path.get(entry.path)
+    if known is None or (known.size, known.sha256, known.mtime) != (entry.size, entry.sha256, entry.mtime):
+        return False
+    try:
+        return os.path.samestat(os.lstat(f"{believed.folder}/{entry.path}"), found)
+    except OSError:
+        return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 
 from builder.errors import Exit, UsageError
 from sync import adopt, log, notes
@@ -16,6 +16,8 @@ from sync.targets import Target, chosen
 from sync.verbs.common import AddVerb, Place, Report, add_wait
 from sync.verify import Sound
 from sync.wanted import Wish, served, targets_of
+
+_PATIENCE = 10.0  # seconds, for a target that would be left out if nobody had asked for it
 
 
 def add(verb: AddVerb) -> None:
@@ -61,7 +63,7 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
     def work(wishes: list[Wish]) -> None:
         done.extend(push_wished(place, wishes, report))
 
-    wish = Wish("push", tuple(target.name for target in targets), **vars(how))
+    wish = Wish("push", tuple(target.name for target in targets), how.thorough, how.force, how.anyway)
     try:
         served(place.store, wish, work, args.wait)
     finally:  # also if what another process has asked for fails
@@ -74,14 +76,21 @@ def run_push(args: argparse.Namespace, place: Place, report: Report) -> int:
     return Exit.DONE if all(each.whole for each in done) else Exit.PARTLY
 
 
-def push_wished(place: Place, wishes: Sequence[Wish], report: Report) -> Iterator[Publication]:
-    """Does what pushes were asked for, those that were to be done alike as one. The caller holds the lock."""
+def push_wished(
+    place: Place, wishes: Sequence[Wish], report: Report, patience: Mapping[str, float] | None = None
+) -> Iterator[Publication]:
+    """Does what pushes were asked for, those that were to be done alike as one. The caller holds the lock.
+
+    `patience` is how many seconds each target is given, if there is an end to it; nobody who is asked for is left out.
+    """
+    given = {name: seconds or _PATIENCE for name, seconds in (patience or {}).items()}
     for how in dict.fromkeys(_how(wish) for wish in wishes):
         alike = [wish for wish in wishes if _how(wish) == how]
         names = targets_of(alike, [target.name for target in place.settings.targets])
         if names:
             targets = chosen(place.settings.targets, names)
-            yield publish(place.store, place.settings, "push", None, targets, report, how)
+            patient = replace(how, patience=given)
+            yield publish(place.store, place.settings, "push", None, targets, report, patient)
 
 
 def _how(wish: Wish) -> How:

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -27,10 +28,11 @@ import builder.parallel
 import builder.snapshot
 import builder.writing
 import flatdex
+import sync.errand
 import sync.export.write
 import sync.promote
 import sync.prune
-import sync.push
+import sync.workers
 from builder.stick import Export
 from builder.store import SNAPSHOTS, Store
 from sync.export.items import Item
@@ -58,6 +60,19 @@ class Inline(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+class InlineThread(Thread):
+    """Does at its start, in the thread that starts it, what another one would do."""
+
+    def start(self) -> None:
+        self.run()
+
+    def is_alive(self) -> bool:
+        return False
+
+    def join(self, timeout: float | None = None) -> None:
+        pass
 
 
 def _flip_in_two_steps(store: Store, identifier: str) -> None:
@@ -105,9 +120,9 @@ def _break(part: str) -> None:
 def _simplify() -> None:
     """One thread, nothing to wait for, and nothing made anew for each run that is always the same."""
     _replace(sync.promote, "_wait_for_mtimes", lambda snapshot: None)
-    for module in (builder.parallel, sync.push):
-        _replace(module, "ThreadPoolExecutor", Inline)
-    _replace(sync.push, "_PAUSES", ())
+    _replace(builder.parallel, "ThreadPoolExecutor", Inline)
+    _replace(sync.workers, "Thread", InlineThread)
+    _replace(sync.errand, "_PAUSES", ())
     _replace(flatdex, "_parser", functools.cache(flatdex._parser))
     flatdex._parser()
     builder.notes.program()

@@ -28,6 +28,7 @@ _STORE = {
     "hold",
     "pins",
     "wanted",
+    "verified",
 }
 _READ = {"built", "hold", "log.jsonl", "promoted", "targets"}
 _UNSETTLED = re.compile(r"\.(unfinished|removed|current)-.+")

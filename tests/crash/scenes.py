@@ -303,7 +303,7 @@ SCENES = (
     Scene("prune-there", ("prune",), _before_prune_there, _pruned_there, 15, Victim.SERVER, every=4),
     replace(_PUSH, name="push-to-folder", prepare=_before_push(IN_FOLDER)),
     replace(_PUSH, name="push-by-client", victim=Victim.CLIENT, fewest=10, every=4),
-    replace(_PUSH, name="push-to-server", victim=Victim.SERVER, fewest=90),
+    replace(_PUSH, name="push-to-server", victim=Victim.SERVER, fewest=85),
     _EXPORT,
     replace(_EXPORT, name="export-again", prepare=_before_export_again, fewest=30, every=4),
     replace(_EXPORT, name="first-export", prepare=_before_first_export, fewest=40, every=4),
