@@ -6,6 +6,9 @@ CONFIG ?= $(firstword $(wildcard flatdex.yaml build/demo/flatdex.yaml))
 SNAPSHOT ?=
 TARGET ?=
 PORT ?= 8080
+# Where install-units writes to.
+UNITS ?= /etc/systemd/system
+SYSUSERS ?= /etc/sysusers.d
 # Tests wait for servers and disks most of the time: more of them run at once than there are processors.
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 
@@ -19,10 +22,10 @@ CHECKED := .venv/.flatdex-checkers
 CHECKERS := axe-core@4.14.1 vnu-jar@26.9.27
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve build promote push rollback publish test lint bench clean packages-demo packages-test packages-bench
+.PHONY: help demo serve build promote push rollback publish install-units test lint bench clean packages-demo packages-test packages-bench
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "build, promote, push, rollback, publish and serve take CONFIG=FILE (default: flatdex.yaml, else the demo's);"
 	@echo "promote and rollback take SNAPSHOT=ID, push takes TARGET=NAME, serve takes PORT=N, all take PYTHON=python3.x."
@@ -47,6 +50,10 @@ rollback: $(INSTALLED)  ## publish again what was current before, or SNAPSHOT, a
 
 publish: $(INSTALLED)  ## build, promote and push: the one for cron
 	@$(FLATDEX) publish
+
+install-units: $(INSTALLED)  ## write units for systemd: a watch, and a publish by a timer
+	@test -n "$(CONFIG)" || { echo "name a configuration: make install-units CONFIG=/etc/flatdex/flatdex.yaml"; exit 2; }
+	@$(FLATDEX) units --sysusers "$(SYSUSERS)" "$(UNITS)"
 
 test: packages-test lint $(CHECKED)  ## run all checks and tests, against real servers and the real client
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)

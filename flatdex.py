@@ -16,10 +16,11 @@ from typing import Any
 import builder.cli
 import sync.cli
 from builder import mirrored
+from builder.config import Config
 from builder.errors import Exit, FlatdexError
 from builder.report import Report
 from builder.store import Store
-from front import places, publishing, rollback
+from front import places, publishing, rollback, units
 from sync import etags
 from sync.verbs import mirroring, pushing
 from sync.verbs.common import add_wait
@@ -111,7 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     mirroring.add_options(copying)
     copying.set_defaults(front=publishing.run_publish, doctor=False, offline=False, allow_shrink=True, only=[])
     add_wait(copying)
+    text = "publish what is new as soon as events tell of it: a process for systemd, in the foreground"
+    verb = add("watch", help=text)
+    verb.add_argument("--json", action="store_true", help="say each line as a JSON object")
+    verb.set_defaults(front=_watch)
     sync.cli.add_verbs(add)
+    verb = add("units", help="write units for systemd: a watch, and a publish by a timer")
+    units.add_options(verb)
+    verb.set_defaults(front=units.run_units)
     back = add("rollback", help="publish again what an earlier snapshot held, and hold it there until `release`")
     back.add_argument("id", metavar="ID", nargs="?", help="the snapshot's id (default: what was current before)")
     back.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever asks")
@@ -120,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     back.set_defaults(front=rollback.run)
     add_wait(back)
     return parser
+
+
+def _watch(args: argparse.Namespace, load: Callable[[], Config], report: Report) -> int:
+    from front import watching  # no other verb needs what it does
+
+    return watching.run(args, load, report)
 
 
 def _add_common(parser: argparse.ArgumentParser, **default: Any) -> None:

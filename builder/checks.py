@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from builder.config import Config, RegistrySource
 from builder.document import Document
@@ -27,6 +27,8 @@ DOCKER_HUB = "https://registry-1.docker.io"
 DOCKER_HUB_PAGES = ("docker.io", "www.docker.io", "hub.docker.com", "index.docker.io", "registry.hub.docker.com")
 
 _SHORTEST, _LONGEST = 3600, 10 * 365 * 86400  # seconds that a signed snapshot may be valid for
+
+_LAST_PORT = 65535
 
 LOGOS = (".jpg", ".jpeg", ".png", ".svg", ".webp")
 """What a logo may be, by the end of its name."""
@@ -72,6 +74,69 @@ def collisions(document: Document, config: Config) -> Iterator[Problem]:
     yield from _target_order(document, config)
     yield from _look(document, config)
     yield from _validity(document, config)
+    yield from _listening(document, config)
+    yield from broker(document, config.publishing)
+
+
+def broker(document: Document, publishing: Mapping[str, Any]) -> Iterator[Problem]:
+    """A broker without a name, or of which nothing is read. A file of fedora-messaging has what is not given."""
+    path = ("events", "amqp")
+    given = _at(_at(publishing, "events"), "amqp")
+    if not isinstance(given, dict) or "fedora_messaging" in given:
+        return
+    if "url" not in given:
+        fix = "Write `url: amqp://127.0.0.1:5672/`, or name fedora-messaging's configuration as `fedora_messaging`."
+        yield document.problem(path, "no broker is named", fix)
+    if "topics" not in given and "queue" not in given:
+        fix = 'Write `exchange` and `topics`, such as ["pushed.#"], or the `queue` that is to be read.'
+        yield document.problem(path, "nothing is read of the broker", fix)
+    for key, other in (("topics", "exchange"), ("exchange", "topics"), ("key", "cert")):
+        if key in given and other not in given and {"topics", "queue"} & given.keys():
+            yield document.problem((*path, key), f"goes with `{other}`, which is not given here")
+    yield from _broker_url(document, given)
+
+
+def _broker_url(document: Document, given: Mapping[str, Any]) -> Iterator[Problem]:
+    """A URL that means something else than it seems to. It may hold a password, and is never told."""
+    path = ("events", "amqp", "url")
+    url = given.get("url", "amqp://localhost")
+    if "@" in url.partition("://")[2].partition("/")[2]:
+        what = "there is a `/` before the `@`, so the host ends there"
+        yield document.problem(path, what, "In a user's name or password write %2F for a /, and %40 for an @.")
+        return
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname and parts.port != 0
+    except ValueError:
+        named = None
+    if not named:
+        fix = "Write amqps://USER:PASSWORD@HOST:PORT/VHOST."
+        yield document.problem(path, "the host or its port can't be read", fix)
+        return
+    for option in sorted(parse_qs(parts.query, keep_blank_values=True).keys() - {"heartbeat"}):
+        fix = "Files for TLS go to `ca`, `cert` and `key`; only `heartbeat` (in seconds) can be set in the URL."
+        yield document.problem(path, f"the option {option!r} is not known", fix)
+    for key in ("ca", "cert", "key"):
+        if key in given and parts.scheme == "amqp":
+            yield document.problem((*path[:-1], key), "is for amqps, but `url` is without TLS", "Write amqps://.")
+
+
+def _listening(document: Document, config: Config) -> Iterator[Problem]:
+    """Places to listen at that there are not, or that are named twice."""
+    owner: dict[str, str] = {}
+    for path in (("events", "webhook", "listen"), ("metrics", "listen")):
+        place: Any = config.publishing
+        for key in path:
+            place = _at(place, key)
+        if not isinstance(place, str):
+            continue
+        port = "" if place.startswith("unix:") else place.rpartition(":")[2]
+        if port and int(port) > _LAST_PORT:
+            yield document.problem(path, f"there is no port {port}", f"Write one from 1 to {_LAST_PORT}.")
+        if place in owner:
+            what = f"this is where {owner[place]} listens, too"
+            yield document.problem(path, what, "Name another port, or another socket.")
+        owner[place] = ".".join(path[:-1])
 
 
 def _validity(document: Document, config: Config) -> Iterator[Problem]:

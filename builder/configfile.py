@@ -67,7 +67,7 @@ def load(file: Path, environment: Mapping[str, str], store: str | None = None) -
         settings, wrong = mirrorfile.settings(read)
         _raise(read, wrong)
         return mirrorfile.config(settings, place, file, {key: data[key] for key in PUBLISHING if key in data})
-    config = regindexer.config(read, data, place) if old_form else made(read, data, place)
+    config = regindexer.config(read, data, place, environment) if old_form else made(read, data, place)
     _raise(read, [*(regindexer.problems(read, data) if old_form else checks.collisions(read, config))])
     return config
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from builder.checks import TOP_LEVEL
+from builder.checks import TOP_LEVEL, broker
 from builder.config import Cache, Config, Form, Icons, Index, RegistrySource, Variant
 from builder.dispatch import Dispatch, Route
 from builder.document import Document
@@ -20,6 +20,10 @@ from builder.errors import Problem
 from builder.variants import FALLBACK_TAG, default_tag
 
 SCHEMA = "regindexer.schema.json"
+TOPICS = ("bodhi.compose.complete", "bodhi.update.complete.stable", "bodhi.update.complete.testing")
+"""What tells of new images in the registry: the first one has all, the others come a moment earlier and name them."""
+FEDORA_MESSAGING = "/etc/fedora-messaging/config.toml"
+"""Where the library fedora-messaging has its configuration, unless the environment names another file."""
 _MARKS = {"icons_dir", "icons_uri", "daemon"}
 
 
@@ -32,8 +36,11 @@ def recognised(data: object) -> bool:
     return bool(_MARKS & set(data)) or any(isinstance(entry, dict) and "output" in entry for entry in entries)
 
 
-def config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
-    """The configuration, with what regindexer's deployments had in their web server's rules."""
+def config(read: Document, data: Mapping[str, Any], store: Path, environment: Mapping[str, str]) -> Config:
+    """The configuration, with what regindexer's deployments had in their web server's rules.
+
+    What regindexer's daemon listened to is what a watch listens to, unless `events` says otherwise.
+    """
     entries: Mapping[str, Mapping[str, Any]] = data["indexes"]
     sources = _sources(entries.values())
     indexes = tuple(_index(name, entry, sources[_address(entry)].name) for name, entry in entries.items())
@@ -48,7 +55,7 @@ def config(read: Document, data: Mapping[str, Any], store: Path) -> Config:
         ),
         dispatch=Dispatch(tuple(_routes(indexes, entries)), default_tag(indexes), _unknown_tag(indexes)),
         tag_folders={},
-        publishing={},
+        publishing=_publishing(data, environment),
         icons=_icons(data.get("icons_uri", "/icons/")),
         cache=Cache(index=30 * 60),
     )
@@ -58,11 +65,27 @@ def problems(read: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
     """What the schema can't say: twins of names, and icons that have no place of their own."""
     yield from _twin_files(read, data["indexes"])
     yield from _icons_missing(read, data)
+    yield from broker(read, data)
     folder = _icons(data.get("icons_uri", "/icons/")).folder
     top = folder.partition("/")[0].lower()
     if top in TOP_LEVEL - {"icons"}:
         what = f"the icons would lie in /{folder}/, which is something else's place in the site"
         yield read.problem(("icons_uri",), what, "Use a folder of their own, such as /app-icons/.")
+
+
+def _publishing(data: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """What is published is nothing of regindexer's; but when: `events` and `metrics` may stand beside its keys."""
+    found = {key: data[key] for key in ("events", "metrics") if key in data}
+    if "daemon" in data:
+        found["events"] = {"amqp": _bus(data["daemon"], environment), **found.get("events", {})}
+    return found
+
+
+def _bus(daemon: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Where regindexer's daemon listened, with its defaults; how to get there, the library's configuration says."""
+    prefix = f"{daemon.get('topic_prefix', 'org.fedoraproject')}.{daemon.get('environment', 'dev')}."
+    file = Path(environment.get("FEDORA_MESSAGING_CONF") or FEDORA_MESSAGING).absolute()
+    return {"fedora_messaging": str(file), "topics": [prefix + topic for topic in TOPICS]}
 
 
 def _address(entry: Mapping[str, Any]) -> tuple[str, str]:

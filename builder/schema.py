@@ -26,13 +26,19 @@ def _pattern(validator: Any, pattern: str, instance: object, schema: Any) -> Ite
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*(?:\.[A-Za-z][A-Za-z0-9-]*|:[0-9]+)(?:[/:?#]|$)")
 """What a URL without its beginning looks like."""
 
+_PASSWORD = re.compile(r"(:/+)[^\"@]*:[^\"]*@")
+"""What may be one in a URL that is wrong, perhaps because of what it has in it."""
+
+_WHOLE = "config.schema.json"
 _Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 @cache
 def _schema(name: str) -> dict[str, Any]:
+    """The schema, with what others may refer to in the one that has all sections."""
     schema: dict[str, Any] = json.loads(files("builder").joinpath(name).read_text(encoding="utf-8"))
-    return schema
+    shared = _schema(_WHOLE)["$defs"] if name != _WHOLE else {}
+    return {**schema, "$defs": {**shared, **schema["$defs"]}}
 
 
 def problems(document: Document, name: str) -> list[Problem]:
@@ -136,7 +142,7 @@ def _description(schema: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = _PASSWORD.sub(r"\1***@", json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 80 else text[:77] + "..."
 
 

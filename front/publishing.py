@@ -36,11 +36,18 @@ _SAMPLE = 5  # images that a look at a target pulls
 
 @dataclass(frozen=True)
 class Task:
-    """What to do: as which verb, how to build, whether to look at what the targets serve then."""
+    """What to do: as which verb, how to build and push, whether to look at what the targets serve then (`doctor`), and
+    whether to remove what is no longer needed (`tidy`).
+
+    If it is `lagging` only, targets that are known to show what is current are left alone: nobody asks them.
+    """
 
     verb: str
     how: BuildHow = field(default_factory=BuildHow)
     doctor: bool = False
+    tidy: bool = True
+    push: How = How(thorough=False)  # noqa: RUF009
+    lagging: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,11 @@ class Published:
     """What doctor found of weight on targets, by their names, if it was to look."""
     copied: Mirrored | None = None
     """Where from, if it is a copy."""
+    snapshot: Snapshot | None = None
+    """The one that was built, if it was to be published."""
+    build_seconds: float = 0.0
+    push_seconds: float = 0.0
+    """How long it took from when that was built until all targets were dealt with."""
 
     @property
     def whole(self) -> bool:
@@ -100,7 +112,7 @@ def run_publish(args: argparse.Namespace, load: Callable[[], Config], report: Re
 
 def published(task: Task, config: Config, place: Place, targets: Sequence[Target], report: Report) -> Published:
     """Builds, promotes and pushes. The caller holds the lock."""
-    store, copied, how = place.store, None, task.how
+    store, copied, how, started = place.store, None, task.how, time.monotonic()
     if config.mirror and how.offline:
         config = mirrored.known(config)
     elif config.mirror:
@@ -111,22 +123,44 @@ def published(task: Task, config: Config, place: Place, targets: Sequence[Target
     outcome.show(built, report)
     if copied:
         run.done(store, built.snapshot)
-    held = notes.hold(store)
+    held, built_at = notes.hold(store), time.monotonic()
     if held and not store.current():
-        return Published(built, None, held, copied=copied)
+        return Published(built, None, held, copied=copied, build_seconds=built_at - started)
     wanted = _renewed(store, config) if held else store.find(built.snapshot)
-    publication = publish(store, place.settings, task.verb, wanted, targets, report, How(thorough=False))
+    if task.lagging:
+        shown = wanted.id if wanted else store.current()
+        targets = [each for each in targets if _lags(store, each, shown)]
+    publication = publish(store, place.settings, task.verb, wanted, targets, report, task.push)
+    pushed_at = time.monotonic()
     notes.forget_others(store, [target.name for target in place.settings.targets])
-    found = _examined(config, place, publication, report) if task.doctor else None
-    if place.settings.keep is None:
-        return Published(built, publication, held, None, found, copied)
+    return Published(
+        built,
+        publication,
+        held,
+        _pruned(place, publication, targets) if task.tidy and place.settings.keep else None,
+        _examined(config, place, publication, report) if task.doctor else None,
+        copied,
+        wanted,
+        built_at - started,
+        pushed_at - built_at,
+    )
+
+
+def _lags(store: Store, target: Target, shown: str | None) -> bool:
+    """Whether a target is known to show what it should, and has not failed since."""
+    note = notes.of_target(store, target.name)
+    return note.live != shown or bool(note.error)
+
+
+def _pruned(place: Place, publication: Publication, targets: Sequence[Target]) -> Pruned:
+    """Removes what is no longer needed, here and on the targets that were reached."""
     reached = {each.target for each in publication.outcomes if not each.error}
     try:
-        pruned = prune(store, place.settings, [target for target in targets if target.name in reached])
+        pruned = prune(place.store, place.settings, [target for target in targets if target.name in reached])
         releasing.tell_pruned(place, pruned)
     except FlatdexError as error:  # what was published is out, and is told
         pruned = Pruned((), {}, {"the store": error.line})
-    return Published(built, publication, held, pruned, found, copied)
+    return pruned
 
 
 def _renewed(store: Store, config: Config) -> Snapshot | None:

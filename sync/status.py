@@ -15,6 +15,7 @@ from builder.errors import FlatdexError
 from builder.store import Store
 from sync import log, notes
 from sync.carrier import Live, described
+from sync.events import shown
 from sync.programs import Programs
 from sync.reach import carrier
 from sync.served import served
@@ -74,6 +75,8 @@ class Status:
     ends_soon: bool = False
     mirror: Mapping[str, Any] | None = None
     """What it is a copy of: the other remote's list, as `snapshot.json` tells."""
+    watch: shown.Seen | None = None
+    """How `flatdex watch` does, if it ever was at work here."""
 
     @property
     def behind(self) -> tuple[TargetStatus, ...]:
@@ -86,8 +89,8 @@ def status(store: Store, settings: Settings) -> Status:
     current, newest, held = store.current(), store.newest(), notes.hold(store)
     promotions = list(log.promoted(store))
     error = _error(store, current)
-    shown = None if error or current is None else store.snapshot(current)
-    against = shown or newest
+    serving = None if error or current is None else store.snapshot(current)
+    against = serving or newest
     programs = Programs(settings.folder)
     with ThreadPoolExecutor(settings.parallel) as pool:
         try:
@@ -107,9 +110,10 @@ def status(store: Store, settings: Settings) -> Status:
         built=time_text(built) if built else None,
         promoted=next((when for identifier, when in promotions if identifier == current), None),
         targets=targets,
-        expires=time_text(shown.expires) if shown and shown.expires is not None else None,
-        ends_soon=bool(shown and renewal.ends_soon(shown, now())),
-        mirror=shown.document.get("mirror") if shown else None,
+        expires=time_text(serving.expires) if serving and serving.expires is not None else None,
+        ends_soon=bool(serving and renewal.ends_soon(serving, now())),
+        mirror=serving.document.get("mirror") if serving else None,
+        watch=shown.seen(store, time.time()),
     )
 
 
@@ -171,7 +175,8 @@ def behind_since(past: Promotions, live: str | None) -> str | None:
 
 
 def too_old(found: Status, max_age: int, now: int) -> list[str]:
-    """What exceeds an age in seconds, a line each: the last build, and the time that each target is behind."""
+    """What exceeds an age in seconds, a line each: the last build, how long each target is behind, and how long a
+    watch that did not stop in order was not heard of."""
     lines = []
     if found.built is None or now - timestamp(found.built) > max_age:
         lines.append(f"the last build was done {found.built or 'never'}")
@@ -180,6 +185,9 @@ def too_old(found: Status, max_age: int, now: int) -> list[str]:
         for target in found.behind
         if target.behind_since is not None and now - timestamp(target.behind_since) > max_age
     ]
+    watch = found.watch
+    if watch and watch.state in (shown.DEAD, shown.SILENT) and now - watch.watching.beat > max_age:
+        lines.append(f"the watch was last heard of {time_text(int(watch.watching.beat))}")
     return lines
 
 
@@ -213,7 +221,7 @@ def _error(store: Store, current: str | None) -> str:
 
 def as_json(found: Status) -> dict[str, object]:
     """For a script."""
-    return asdict(found)
+    return {**asdict(found), "watch": found.watch.as_json if found.watch else None}
 
 
 def now() -> int:

@@ -43,8 +43,11 @@ class Inbox(Protocol):
         A line tells of it, now and then: floods must not fill a log.
         """
 
-    def state(self, origin: str, state: str) -> None:
-        """Tells how an origin does: `connected`, `listening on ..`, or what is wrong; shown by `status`, said once."""
+    def state(self, origin: str, state: str, up: bool = True) -> None:
+        """Tells how an origin does: `connected`, `listening on ..`, or what is wrong; shown by `status`, said once.
+
+        It is not `up` while no event can come in by it.
+        """
 
 
 class Origin(Protocol):
@@ -61,7 +64,8 @@ class Origin(Protocol):
 class Order:
     """What a round is to do: ask these `repositories` (None: all), then bring `targets` (None: all) up to date.
 
-    A target that is slower than `patience` seconds, counted from when the others are done, is given up for now.
+    A target that is not done `patience` seconds after anything else was done is given up for now; with 0 it is left
+    out, and counts as failed.
     """
 
     ids: tuple[str, ...]
@@ -70,13 +74,22 @@ class Order:
     patience: Mapping[str, float] = field(default_factory=dict)
 
 
+OUTCOMES = ("done", "unchanged", "held", "partly", "failed", "locked", "interrupted")
+"""What a round may come to."""
+
+
 @dataclass(frozen=True)
 class TargetResult:
-    """What became of a target: whether it shows what is current, else why not."""
+    """What became of a target: whether it shows what is current, else why not.
+
+    It may only have been `barred` by others that did not go live, or `left_out` by the order.
+    """
 
     name: str
     live: bool
     error: str = ""
+    barred: bool = False
+    left_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,3 +125,18 @@ class Result:
     def good(self) -> bool:
         """Whether what was asked for was looked at, and is built."""
         return not (self.error or self.locked or self.interrupted)
+
+    @property
+    def outcome(self) -> str:
+        """In a word, one of `OUTCOMES`."""
+        if self.interrupted:
+            return "interrupted"
+        if self.locked:
+            return "locked"
+        if self.error:
+            return "failed"
+        if self.again or not all(target.live for target in self.targets):
+            return "partly"
+        if self.held:
+            return "held"
+        return "done" if self.changed else "unchanged"

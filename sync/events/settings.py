@@ -59,7 +59,7 @@ class Webhook:
 
 
 @dataclass(frozen=True)
-class Events:
+class Settings:
     """All of it. `every` and `settle` are in seconds."""
 
     amqp: Amqp | None = None
@@ -77,12 +77,12 @@ class Metrics:
     listen: Listen | None = None
 
 
-def events(publishing: Mapping[str, Any], folder: Path) -> Events:
+def events(publishing: Mapping[str, Any], folder: Path) -> Settings:
     """The settings of `events`; `publishing` was validated, relative paths are relative to `folder`."""
     data = publishing.get("events", {})
     given = data.get("amqp")
     webhook = data.get("webhook")
-    return Events(
+    return Settings(
         amqp=_amqp(given, folder) if given is not None else None,
         webhook=Webhook(_listen(webhook["listen"], folder), _path(folder, webhook["secret_file"])) if webhook else None,
         spool=_path(folder, data["spool"]) if "spool" in data else None,

@@ -41,7 +41,7 @@ def add(verb: AddVerb) -> None:
     logging = verb("log", "the releases: who published what, when and where to", run_log)
     logging.add_argument("-n", metavar="N", type=int, default=20, help="the newest N lines (default: 20; 0: all)")
     telling = verb("status", "what the store and each target serve", run_status)
-    text = "fail if a target is behind for longer than this, or no build was done since, such as 2h"
+    text = "fail if a target is behind or a watch silent for longer than this, or no build was done since, such as 2h"
     telling.add_argument("--max-age", metavar="AGE", type=_age, help=text)
 
 
@@ -298,6 +298,8 @@ def run_status(args: argparse.Namespace, place: Place, report: Report) -> int:
         report.result(f"built    {found.built}")
     for target in found.targets:
         report.result(f"target   {target.line}")
+    for line in found.watch.lines if found.watch else ():
+        report.result(f"watch    {line}")
     for line in old:
         report.warn(f"too old: {line}")
     if ending.line:

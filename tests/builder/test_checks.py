@@ -140,6 +140,104 @@ def test_names_that_only_look_alike_are_taken(tmp_path: Path, indexes: str) -> N
     assert len({variant.file.lower() for variant in config.variants}) == len(config.variants)
 
 
+NO_BROKER = (
+    "events.amqp",
+    "no broker is named",
+    "Write `url: amqp://127.0.0.1:5672/`, or name fedora-messaging's configuration as `fedora_messaging`.",
+)
+NOTHING_READ = (
+    "events.amqp",
+    "nothing is read of the broker",
+    'Write `exchange` and `topics`, such as ["pushed.#"], or the `queue` that is to be read.',
+)
+
+
+@pytest.mark.parametrize(
+    ("amqp", "told"),
+    [
+        ("{}", [NO_BROKER, NOTHING_READ]),
+        ("{queue: pushes}", [NO_BROKER]),
+        ("{url: 'amqp://h/'}", [NOTHING_READ]),
+        ("{url: 'amqp://h/', exchange: amq.topic}", [NOTHING_READ]),
+        (
+            "{url: 'amqp://h/', topics: ['#']}",
+            [("events.amqp.topics", "goes with `exchange`, which is not given here", "")],
+        ),
+        (
+            "{url: 'amqp://h/', queue: pushes, exchange: amq.topic}",
+            [("events.amqp.exchange", "goes with `topics`, which is not given here", "")],
+        ),
+        (
+            "{url: 'amqps://h/', queue: pushes, key: ./key.pem}",
+            [("events.amqp.key", "goes with `cert`, which is not given here", "")],
+        ),
+    ],
+)
+def test_a_broker_is_named_with_what_is_read_there(tmp_path: Path, amqp: str, told: list[tuple[str, str, str]]) -> None:
+    found = problems(tmp_path, GOOD + f"events: {{amqp: {amqp}}}\n")
+    assert found == [Problem(8, *each) for each in told]
+
+
+@pytest.mark.parametrize(
+    "amqp",
+    [
+        "{url: 'amqp://h/', queue: pushes}",
+        "{url: 'amqp://h/', exchange: amq.topic, topics: ['#']}",
+        "{url: 'amqp://h/', exchange: amq.topic, topics: ['#'], queue: pushes}",
+        "{url: 'amqps://h/', queue: pushes, cert: ./cert.pem, key: ./key.pem}",
+        "{url: 'amqps://h/', queue: pushes, cert: ./both.pem}",
+        "{fedora_messaging: ./config.toml}",
+        "{fedora_messaging: ./config.toml, topics: ['#'], key: ./key.pem}",
+    ],
+)
+def test_a_broker_that_can_be_read_is_taken(tmp_path: Path, amqp: str) -> None:
+    assert "amqp" in loaded(tmp_path, GOOD + f"events: {{amqp: {amqp}}}\n").publishing["events"]
+
+
+BAD_HOST = ("events.amqp.url", "the host or its port can't be read", "Write amqps://USER:PASSWORD@HOST:PORT/VHOST.")
+
+
+@pytest.mark.parametrize(
+    ("amqp", "told"),
+    [
+        ("url: 'amqp://u:hidden@'", BAD_HOST),
+        ("url: 'amqp://u:hidden@h:99999/'", BAD_HOST),
+        ("url: 'amqp://u:hidden@h:0/'", BAD_HOST),
+        ("url: 'amqp://u:hidden@[h/'", BAD_HOST),
+        (
+            "url: 'amqp://u:hid/den@h/v'",
+            (
+                "events.amqp.url",
+                "there is a `/` before the `@`, so the host ends there",
+                "In a user's name or password write %2F for a /, and %40 for an @.",
+            ),
+        ),
+        (
+            "url: 'amqps://u:hidden@h/v?heartbeat=5&cacertfile=/ca'",
+            (
+                "events.amqp.url",
+                "the option 'cacertfile' is not known",
+                "Files for TLS go to `ca`, `cert` and `key`; only `heartbeat` (in seconds) can be set in the URL.",
+            ),
+        ),
+        (
+            "url: 'amqp://u:hidden@h/v', ca: ./ca.pem",
+            ("events.amqp.ca", "is for amqps, but `url` is without TLS", "Write amqps://."),
+        ),
+    ],
+)
+def test_a_brokers_url_says_what_it_seems_to(tmp_path: Path, amqp: str, told: tuple[str, str, str]) -> None:
+    assert problems(tmp_path, GOOD + f"events: {{amqp: {{{amqp}, queue: q}}}}\n") == [Problem(8, *told)]
+
+
+@pytest.mark.parametrize(
+    "url", ["amqp://u:hid den@h/", "amqp:/u:hidden@h/", "ampq://u:a/hidden@h/", "a://u:a@hidden@h"]
+)
+def test_a_wrong_url_is_told_without_its_password(tmp_path: Path, url: str) -> None:
+    found = problems(tmp_path, GOOD + f"events: {{amqp: {{url: '{url}', queue: q}}}}\n")
+    assert found and not any("den" in problem.text("f") for problem in found)
+
+
 def test_sources_with_one_public_address_share_an_index(tmp_path: Path) -> None:
     text = with_indexes("  a: {tags: [latest], sources: [main, local]}\n").replace("5000", '5000", public: "../')
     assert loaded(tmp_path, text).indexes[0].sources == ("main", "local")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,95 @@ def test_two_outputs_with_one_base_name_are_refused(tmp_path: Path, name: str) -
             "All index files lie in one folder: rename one.",
         )
     ]
+
+
+TOPICS = ["bodhi.compose.complete", "bodhi.update.complete.stable", "bodhi.update.complete.testing"]
+
+
+@pytest.mark.parametrize(
+    ("daemon", "prefix"),
+    [
+        ("{topic_prefix: org.fedoraproject, environment: prod}", "org.fedoraproject.prod."),
+        ("{topic_prefix: example}", "example.dev."),
+        ("{environment: stg, poll_interval: 5}", "org.fedoraproject.stg."),
+        ("{}", "org.fedoraproject.dev."),
+    ],
+)
+def test_a_watch_listens_where_its_daemon_did(tmp_path: Path, daemon: str, prefix: str) -> None:
+    config = loaded(tmp_path, ONE + f"daemon: {daemon}\n", store="store")
+    amqp = {
+        "fedora_messaging": "/etc/fedora-messaging/config.toml",
+        "topics": [prefix + topic for topic in TOPICS],
+    }
+    assert config.publishing == {"events": {"amqp": amqp}}
+    newer = loaded(tmp_path, GOOD + f"events: {json.dumps(config.publishing['events'])}\n")
+    assert newer.publishing == config.publishing
+
+
+@pytest.mark.parametrize(("named", "file"), [("", "/etc/fedora-messaging/config.toml"), ("/a/b.toml", "/a/b.toml")])
+def test_the_environment_may_name_the_library_s_configuration(tmp_path: Path, named: str, file: str) -> None:
+    config = loaded(tmp_path, OLD, {"FEDORA_MESSAGING_CONF": named}, store="store")
+    assert config.publishing["events"]["amqp"]["fedora_messaging"] == file
+
+
+def test_a_file_that_the_environment_names_is_relative_to_where_we_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    config = loaded(tmp_path, OLD, {"FEDORA_MESSAGING_CONF": "bus.toml"}, store="store")
+    assert config.publishing["events"]["amqp"]["fedora_messaging"] == str(tmp_path / "here" / "bus.toml")
+
+
+def test_without_a_daemon_nothing_is_listened_to(tmp_path: Path) -> None:
+    assert loaded(tmp_path, ONE, store="store").publishing == {}
+
+
+def test_events_and_metrics_may_stand_beside_its_keys(tmp_path: Path) -> None:
+    text = "events: {spool: ./spool, every: 1h}\nmetrics: {textfile: ./flatdex.prom}\n"
+    publishing = loaded(tmp_path, ONE + text, store="store").publishing
+    assert publishing == {"events": {"spool": "./spool", "every": "1h"}, "metrics": {"textfile": "./flatdex.prom"}}
+
+
+def test_events_come_before_the_daemon(tmp_path: Path) -> None:
+    both = loaded(tmp_path, OLD + "events: {spool: ./spool}\n", store="store").publishing["events"]
+    assert both["spool"] == "./spool"
+    assert both["amqp"]["topics"][0] == "org.example.prod.bodhi.compose.complete"
+    amqp = "{url: 'amqp://127.0.0.1/', queue: pushes}"
+    ours = loaded(tmp_path, OLD + f"events: {{amqp: {amqp}}}\n", store="store").publishing["events"]
+    assert ours == {"amqp": {"url": "amqp://127.0.0.1/", "queue": "pushes"}}
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "what"),
+    [
+        ("daemon: prod", "daemon", 'expected a mapping with topic_prefix and environment, but got "prod"'),
+        (
+            "daemon: {topic_prefix: 5}",
+            "daemon.topic_prefix",
+            "expected what topics begin with, such as org.fedoraproject, but got 5",
+        ),
+        (
+            "daemon: {topic_prefix: org.example.}",
+            "daemon.topic_prefix",
+            'expected what topics begin with, such as org.fedoraproject, but got "org.example."',
+        ),
+        (
+            "daemon: {environment: '#'}",
+            "daemon.environment",
+            'expected the word after that, such as prod, but got "#"',
+        ),
+        ("daemon: {environment: }", "daemon.environment", "expected the word after that, such as prod, but got null"),
+        ("events: {spol: ./spool}", "events.spol", "unknown key"),
+        ("metrics: {listen: '0.0.0.0:80'}", "metrics.listen", None),
+        ("events: {amqp: {queue: pushes}}", "events.amqp", "no broker is named"),
+        ("targets: {}", "targets", "unknown key"),
+    ],
+)
+def test_mistakes_beside_the_indexes_are_told(tmp_path: Path, line: str, key: str, what: str | None) -> None:
+    (problem,) = problems(tmp_path, ONE + line + "\n", store="store")
+    assert (problem.line, problem.key) == (11, key)
+    assert what is None or problem.what == what
 
 
 def test_it_needs_a_store(tmp_path: Path) -> None:

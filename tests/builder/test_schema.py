@@ -100,7 +100,7 @@ CHANGED = [
     ),
     (
         ('url: "http://127.0.0.1:8080/"', 'url: "http://me:secret@127.0.0.1/"'),
-        (2, "remote.url", f'expected {URL}, but got "http://me:secret@127.0.0.1/"', ""),
+        (2, "remote.url", f'expected {URL}, but got "http://***@127.0.0.1/"', ""),
     ),
     (
         ("name: example", "name: an example"),

@@ -13,7 +13,7 @@ from tests.sync.site import CONFIG, DONE, NEW, USAGE, Site
 VERBS = (
     *("init", "check", "build", "rules", "serve", "doctor", "publish", "mirror"),
     *("list", "show", "diff", "verify", "log", "promote", "rollback", "hold", "release", "pin", "unpin", "prune"),
-    *("push", "status", "adopt", "export"),
+    *("push", "status", "adopt", "export", "units", "watch"),
 )
 
 

@@ -184,6 +184,11 @@ class Child:
         """Whether the server itself is still running."""
         return self._process.poll() is None
 
+    @property
+    def code(self) -> int:
+        """The exit code of a server that has ended; minus the number of the signal that ended it."""
+        return self._process.wait(_TERM_SECONDS)
+
     def text(self) -> str:
         """All that the server has written so far to standard output and standard error."""
         return _text(self.log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ http:
   addr: 127.0.0.1:{port}
   tls: {tls}
 auth: {auth}
+notifications: {notifications}
 """
 _REQUEST = re.compile(r'^\S+ \S+ \S+ \[[^]]*\] "[A-Z]+ \S+ HTTP/')
 
@@ -33,8 +35,10 @@ class DockerRegistry(Service):
     """A registry that allows deletes and keeps everything in `folder`. Use it with `with`.
 
     Unless told otherwise it is without TLS and login. `tls` is a certificate with its key, `clients` has the authority
-    of the certificates that clients must show, `auth` is that part of its configuration. A second registry on the same
-    folder has the images that were pushed to the first one, which must have been stopped.
+    of the certificates that clients must show, `auth` is that part of its configuration. With `notifications` it tells
+    of all events at that URL, with those headers: it waits a second for each answer, and what was not taken is sent
+    again until it is, a few times at once and then every half second. A second registry on the same folder has the
+    images that were pushed to the first one, which must have been stopped.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class DockerRegistry(Service):
         tls: tuple[Path, Path] | None = None,
         clients: Path | None = None,
         auth: Any = None,
+        notifications: tuple[str, Mapping[str, str]] | None = None,
     ) -> None:
         require("docker-registry", "skopeo")
         self.folder = folder
@@ -63,6 +68,7 @@ class DockerRegistry(Service):
                 no_access_log=no_access_log,
                 tls=json.dumps({**with_tls, **more}),
                 auth=json.dumps(auth or {}),
+                notifications=json.dumps(_endpoint(*notifications) if notifications else {}),
             )
         )
 
@@ -113,3 +119,9 @@ class DockerRegistry(Service):
         """One line for each request answered so far, in the combined log format; empty unless `access_log=True`."""
         lines = settled(self._log).splitlines(keepends=True)
         return "".join(line for line in lines if _REQUEST.match(line))
+
+
+def _endpoint(url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    given = {name: [value] for name, value in headers.items()}
+    patience = {"timeout": "1s", "threshold": 5, "backoff": "500ms"}
+    return {"endpoints": [{"name": "flatdex", "url": url, "headers": given, **patience}]}

@@ -1,0 +1,1 @@
+"""Events as files: those that others drop into a folder, and those that the store keeps."""

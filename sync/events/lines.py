@@ -1,0 +1,104 @@
+"""What a watch says: a line for each thing that happened, with the ids of the events that it is about."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from builder.description import time_text
+
+_MOST_IDS = 5
+_BURST = 20
+_REFILL = 2.0  # seconds until a line more may be said of one kind
+
+
+class Report(Protocol):
+    """Where lines for a person go."""
+
+    def result(self, text: str) -> None:
+        """What was asked for."""
+
+    def line(self, text: str) -> None:
+        """What was done."""
+
+    def detail(self, text: str) -> None:
+        """What only `-v` shows."""
+
+    def warn(self, text: str) -> None:
+        """What an admin should know."""
+
+
+@dataclass
+class _Allowance:
+    """Lines of one kind: how many may be said at once, and how many were left out."""
+
+    left: float = _BURST
+    since: float = 0.0
+    unsaid: int = 0
+
+
+class Lines:
+    """Says lines, of any thread; as JSON, an object a line, if a script reads them."""
+
+    def __init__(self, report: Report, as_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report = report
+        self._as_json = as_json
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._last: dict[str, str] = {}
+        self._allowances: dict[str, _Allowance] = {}
+
+    def say(self, text: str, ids: Sequence[str] = (), **more: Any) -> None:
+        """What was done."""
+        self._put(self._report.line, text, ids, more)
+
+    def warn(self, text: str, ids: Sequence[str] = (), **more: Any) -> None:
+        """What an admin should know."""
+        self._put(self._report.warn, text, ids, {"level": "warning", **more})
+
+    def detail(self, text: str, ids: Sequence[str] = (), **more: Any) -> None:
+        """What only `-v` shows."""
+        self._put(self._report.detail, text, ids, {"level": "detail", **more})
+
+    def changed(self, key: str, text: str) -> bool:
+        """Whether this is something else than what was told of `key` before; empty: that it is over."""
+        with self._guard:
+            before = self._last.get(key, "")
+            if text:
+                self._last[key] = text
+            else:
+                self._last.pop(key, None)
+            return before != text
+
+    def often(self, kind: str, text: str, warning: bool = False, **more: Any) -> None:
+        """What may happen often: of each kind some lines at once, then one now and then, with a count of the others."""
+        with self._guard:
+            unsaid = _taken(self._allowances.setdefault(kind, _Allowance(since=self._clock())), self._clock())
+        if unsaid is not None:
+            text += f" (and {unsaid} more like it that were not told)" if unsaid else ""
+            (self.warn if warning else self.say)(text, **more)
+
+    def _put(self, put: Callable[[str], None], text: str, ids: Sequence[str], more: dict[str, Any]) -> None:
+        shown = [*ids[:_MOST_IDS], *([f"+{len(ids) - _MOST_IDS}"] if len(ids) > _MOST_IDS else [])]
+        if self._as_json:
+            text = json.dumps({"time": time_text(int(time.time())), "ids": list(ids), "text": text, **more})
+        elif shown:
+            text = f"{','.join(shown)} {text}"
+        with self._guard:
+            put(text)
+
+
+def _taken(allowance: _Allowance, now: float) -> int | None:
+    """Takes one line; how many were left out since the last one, or None if this one is left out, too."""
+    allowance.left = min(_BURST, allowance.left + (now - allowance.since) / _REFILL)
+    allowance.since = now
+    if allowance.left < 1:
+        allowance.unsaid += 1
+        return None
+    allowance.left -= 1
+    unsaid, allowance.unsaid = allowance.unsaid, 0
+    return unsaid
