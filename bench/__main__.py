@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import building, exporting, mirroring, pages, publishing, searching, serving
+from bench import building, exporting, mirroring, pages, publishing, searching, serving, watching
 from bench.measure import Row
 
-_PARTS = ("registry", "publishing", "pages", "search", "serving", "export", "mirroring")
+_PARTS = ("registry", "publishing", "pages", "search", "serving", "export", "mirroring", "watching")
 
 
 def main() -> int:
@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--megabytes", type=int, default=2_000, help="of what is exported (default: 2000)")
     text = "objects that are mirrored, and their megabytes together (default: 400 2000)"
     parser.add_argument("--objects", type=int, nargs=2, default=[400, 2000], help=text)
+    parser.add_argument("--pushes", type=int, default=50, help="that a watch publishes (default: 50)")
+    text = "for which a watch is given a steady stream of events; 0: not at all (default: 600)"
+    parser.add_argument("--soak", type=int, metavar="SECONDS", default=600, help=text)
     return parser
 
 
@@ -65,6 +68,8 @@ def _rows(folder: Path, args: argparse.Namespace) -> Iterator[Row]:
         yield from exporting.rows(folder / "export", args.megabytes, args.pairs)
     if args.only in (None, "mirroring"):
         yield from mirroring.rows(folder / "mirroring", args.objects[0], args.objects[1], args.pairs)
+    if args.only in (None, "watching"):
+        yield from watching.rows(folder / "watching", args.repositories[1], args.pushes, args.soak)
 
 
 if __name__ == "__main__":

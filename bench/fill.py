@@ -49,6 +49,11 @@ def fill(registry: str, numbers: Iterable[int], version: int = 0, requests_at_on
         list(pool.map(lambda number: _Repository(registry, number, version).push(), numbers))
 
 
+def push(registry: str, number: int, version: int) -> str:
+    """Pushes another version to a repository's first tag; gives the digest of its first architecture's image."""
+    return _Repository(registry, number, version).push(TAGS[:1])
+
+
 def needed(registry: str, repositories: int) -> list[Wanted]:
     """Every request that a cold build can't do without."""
     with ThreadPoolExecutor(8) as pool:
@@ -56,8 +61,13 @@ def needed(registry: str, repositories: int) -> list[Wanted]:
         return [wanted for each in found for wanted in each]
 
 
+def name(number: int) -> str:
+    """What a repository is called."""
+    return f"apps/org.example.app{number:05}"
+
+
 def _needed_of(registry: str, number: int) -> Iterator[Wanted]:
-    base = f"/v2/{_name(number)}"
+    base = f"/v2/{name(number)}"
     with requests.Session() as session:
         for tag in TAGS:
             path = f"{base}/manifests/{tag}"
@@ -72,20 +82,21 @@ def _needed_of(registry: str, number: int) -> Iterator[Wanted]:
 
 class _Repository:
     def __init__(self, registry: str, number: int, version: int) -> None:
-        self._base = f"{registry}/v2/{_name(number)}"
+        self._base = f"{registry}/v2/{name(number)}"
         self._number = number
         self._version = version
         self._session = requests.Session()
 
-    def push(self) -> None:
+    def push(self, tags: Iterable[str] = TAGS) -> str:
         with self._session:
             layer = self._blob(f"layer of {self._number}".encode())
-            for tag in TAGS:
+            for tag in tags:
                 children = [
                     {**self._image(tag, architecture, layer), "platform": {"os": "linux", "architecture": architecture}}
                     for architecture in ARCHITECTURES
                 ]
                 self._manifest(tag, oci.IMAGE_INDEX, {"manifests": children})
+        return str(children[0]["digest"])
 
     def _image(self, tag: str, architecture: str, layer: dict[str, object]) -> dict[str, object]:
         config = {
@@ -112,10 +123,6 @@ class _Repository:
         url = f"{self._base}/manifests/{tag or digest}"
         self._session.put(url, data=data, headers={"Content-Type": media_type}, timeout=60).raise_for_status()
         return {"digest": digest, "size": len(data), "mediaType": media_type}
-
-
-def _name(number: int) -> str:
-    return f"apps/org.example.app{number:05}"
 
 
 def _labels(number: int, tag: str, architecture: str, version: int) -> dict[str, str]:

@@ -19,6 +19,7 @@ from builder.compress import Segments
 from builder.config import Config, LayoutSource, MirrorSource, RegistrySource, Screenshots, Source
 from builder.description import Snapshot
 from builder.errors import FlatdexError, SourceError
+from builder.memo import NOTHING, Memo
 from builder.mirrored import check_known
 from builder.oci import Descriptor
 from builder.outcome import Built
@@ -39,6 +40,7 @@ from builder.stale import Stale
 from builder.store import Store
 
 _MOST_UNBUILT = 20  # of a hundred images of a copy
+_MOST_WARM = 4000  # images of which all is kept in memory: a hundred megabytes or two
 _PAGES = "pages"
 """The note on what pages were made of."""
 
@@ -60,8 +62,11 @@ class How:
 Reading = RegistryReading | LayoutReading | MirrorReading | FailedReading
 
 
-def build(config: Config, report: Report, how: How = How()) -> Built:
-    """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock."""
+def build(config: Config, report: Report, how: How = How(), memo: Memo = NOTHING) -> Built:
+    """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock.
+
+    What `memo` knows of this configuration, by `warmed`, is not made again.
+    """
     check_known(config)
     ready.check(config.pages)
     signed = renewal.state(config.sign)
@@ -70,7 +75,7 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
     now = int(time.time())
     with Cache(store.cache, trusted=not how.full) as kept:
         with ExitStack() as opened:
-            readings = list(_readings(config, kept, None if how.full else previous, report, how, opened))
+            readings = list(_readings(config, kept, None if how.full else previous, report, how, opened, memo))
             look = own_look(config.pages)
             inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look, signed])
             if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
@@ -79,13 +84,14 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
             _refuse_twin_layouts(readings)
             found = catalog.collected(item for reading in readings for item in reading.items())
         found, marked = _with_kept(config, found, previous, kept, now)
-        segments = Segments(kept)
+        segments = Segments(kept, memo)
         gzip = snapshot.carried_gzip(previous, segments)
         trusted = None if how.full else previous
         memory = Memory(notes.program() + look, trusted, kept.note(_PAGES))
         pictures = _Pictures(config, store, previous, report, how)
         published = previous.by_path if previous else {}
-        surroundings = Surroundings(partial(changes, previous, now=now), pictures.mirrored, memory, published)
+        since = partial(changes, previous, now=now)
+        surroundings = Surroundings(since, pictures.mirrored, memory, published, memo=memo)
         copies = [reading for reading in readings if isinstance(reading, MirrorReading)]
         if copies:
             surroundings = _as_copied(surroundings, copies[0])
@@ -105,6 +111,30 @@ def build(config: Config, report: Report, how: How = How()) -> Built:
         notes.remember(kept, built, inputs, offline=how.offline, until=min(again, default=None))
         store.note_built()
         return built
+
+
+def warmed(config: Config, report: Report) -> Memo:
+    """What the next build can take as it is, if most of what its sources have is what it was: made in memory alone.
+
+    Nobody is asked, nothing is written, and the lock is not needed.
+    """
+    memo = Memo(keeps=True)
+    store = Store(config.store)
+    previous = store.newest()
+    images = previous.document["images"] if previous else ()
+    registries = all(isinstance(source, RegistrySource) for source in config.sources)
+    if not registries or not 0 < len(images) <= _MOST_WARM:
+        return NOTHING
+    with Cache(store.cache) as kept, ExitStack() as opened:
+        readings = list(_readings(config, kept, previous, report, How(offline=True), opened, memo))
+        for reading in readings:
+            reading.look()
+        found = catalog.collected(item for reading in readings for item in reading.items())
+        gzip = snapshot.carried_gzip(previous, Segments(kept, memo))
+        memory = Memory(notes.program() + own_look(config.pages), previous, kept.note(_PAGES))
+        surroundings = Surroundings(memory=memory, published=previous.by_path if previous else {}, memo=memo)
+        site(config, found, gzip, _checked_icons(previous), surroundings)
+    return memo
 
 
 def _advice(config: Config, made: Site) -> tuple[Advice, ...]:
@@ -151,7 +181,7 @@ class _Pictures:
 
 
 def _readings(
-    config: Config, kept: Cache, previous: Snapshot | None, report: Report, how: How, opened: ExitStack
+    config: Config, kept: Cache, previous: Snapshot | None, report: Report, how: How, opened: ExitStack, memo: Memo
 ) -> Iterator[Reading]:
     for source in config.sources:
         tags = config.tags_of(source)
@@ -163,7 +193,7 @@ def _readings(
                 continue
             labels, progress = config.labels_of(source), report.progress
             yield RegistryReading(
-                registry, source, tags, kept, progress, offline=how.offline, labels=labels, only=how.only
+                registry, source, tags, kept, progress, offline=how.offline, labels=labels, only=how.only, memo=memo
             )
         elif tags and isinstance(source, LayoutSource):
             yield LayoutReading(source, tags, _already_copied(previous), config.labels_of(source))

@@ -10,7 +10,9 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 
+from builder.memo import NOTHING, Memo
 from builder.sources.cache import Cache
 
 _LEVEL = 6  # 9 took five times as long on an index of 400 images
@@ -25,8 +27,9 @@ _NOTE = "gzip"
 class Segments:
     """Compressed segments by the hash of what they are made of. May be shared by threads."""
 
-    def __init__(self, cache: Cache | None = None) -> None:
+    def __init__(self, cache: Cache | None = None, memo: Memo = NOTHING) -> None:
         self._cache = cache
+        self._memo = memo
         self._before = cache.note(_NOTE) if cache else {}
         self._used: dict[str, str] = {}
 
@@ -58,8 +61,11 @@ class Segments:
 
     def _recalled(self, key: str) -> bytes | None:
         digest = self._used.get(key) or self._before.get(key)
-        data = self._cache.blob(digest) if self._cache and isinstance(digest, str) else None
+        if self._cache is None or not isinstance(digest, str):
+            return None
+        data = self._memo.of(("blob", digest), partial(self._cache.blob, digest))
         if data is not None:
+            self._cache.use((digest,))
             self._used[key] = str(digest)
         return data
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from builder.oci import Malformed
 
@@ -38,6 +39,7 @@ OCI_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "arm"
 TOKEN_NONE = "AAAAAABp"  # int32 0 as a GVariant in base64
 TOKEN_REQUIRED = "AQAAAABp"  # int32 1
 
+_MOST_KEPT = 4096  # answers: each image is asked for the same several times
 _LONGEST_ID = 255
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+\.[A-Za-z_-][A-Za-z0-9_-]*")
 _ARCH = re.compile(r"[A-Za-z0-9_]+")
@@ -57,6 +59,7 @@ class Ref:
         return f"{self.kind}/{self.id}/{self.arch}/{self.branch}"
 
 
+@lru_cache(_MOST_KEPT)
 def parse_ref(text: str) -> Ref:
     """A ref whose every part is well formed. Raises Malformed."""
     parts = text.split("/")
@@ -89,6 +92,7 @@ def commit_metadata_text(label: str) -> str | None:
         return None
 
 
+@lru_cache(_MOST_KEPT)
 def metadata_value(metadata: str, group: str, key: str) -> str:
     """A value of an image's metadata, which is a key file; empty if it isn't there."""
     return key_file(metadata).get(group, {}).get(key, "")

@@ -17,6 +17,7 @@ from builder.description import Snapshot
 from builder.doctor.cli import examined, table
 from builder.doctor.findings import Finding
 from builder.errors import Exit, FlatdexError
+from builder.memo import NOTHING, Memo
 from builder.report import Report
 from builder.store import Store
 from front.places import place_of
@@ -48,6 +49,7 @@ class Task:
     tidy: bool = True
     push: How = How(thorough=False)  # noqa: RUF009
     lagging: bool = False
+    memo: Memo = NOTHING
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def published(task: Task, config: Config, place: Place, targets: Sequence[Target
         copied = mirroring.fetched(config, store, report, how.full)
         # Shrinking is what the remote's own build let pass.
         config, how = copied.config, replace(how, allow_shrink=True, full=how.full or copied.damaged)
-    built = build(config, report, how)
+    built = build(config, report, how, task.memo)
     outcome.show(built, report)
     if copied:
         run.done(store, built.snapshot)

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 
 from builder.build import How as BuildHow
+from builder.build import warmed
 from builder.config import Config, LayoutSource, RegistrySource, is_glob
+from builder.memo import NOTHING, Memo
 from builder.report import Report
 from builder.sources.cache import Cache
 from builder.sources.reading import known_as
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace, load: Callable[[], Config], report: Report) ->
     notifier = Notifier.taken(os.environ)
     with alone(setup.store), Signals() as signals:
         teller = Teller(setup, lines, version("flatdex"), notifier)
-        rounds = Rounds(round_, _PRELOAD)
+        rounds = Rounds(round_, warm, _PRELOAD)
         return Watch(setup, lambda: setup_of(load()), rounds, teller, signals, notifier).run()
 
 
@@ -121,7 +123,12 @@ class _Gathered(Report):
         return self._shown.transfer(what)
 
 
-def round_(config: Config, order: Order) -> Result:
+def warm(config: Config) -> Memo:
+    """What the next round can take as it is."""
+    return warmed(config, _Gathered())
+
+
+def round_(config: Config, order: Order, memo: Memo | None) -> Result:
     """A round, as the store's writer; with it go the pushes and publications that others have asked for meanwhile."""
     place, report, started = place_of(config), _Gathered(), time.monotonic()
     done: list[Published] = []
@@ -133,7 +140,7 @@ def round_(config: Config, order: Order) -> Result:
         asked = [wish for wish in wishes if wish.verb != "push"]
         if asked:
             whole = any(wish.verb == "publish" for wish in asked)
-            done.append(_published(config, place, order, asked, whole, report))
+            done.append(_published(config, place, order, asked, whole, memo or NOTHING, report))
         pushes = [wish for wish in wishes if wish.verb == "push"]
         pushed.extend(pushing.push_wished(place, pushes, report, order.patience))
 
@@ -145,7 +152,7 @@ def round_(config: Config, order: Order) -> Result:
 
 
 def _published(
-    config: Config, place: Place, order: Order, wishes: Sequence[Wish], whole: bool, report: Report
+    config: Config, place: Place, order: Order, wishes: Sequence[Wish], whole: bool, memo: Memo, report: Report
 ) -> Published:
     """Everything is looked at now and then; then, too, old snapshots go, and targets are looked at as clients do."""
     everything = whole or order.repositories is None
@@ -157,6 +164,7 @@ def _published(
         tidy=everything,
         push=How(thorough=False, believing=not everything, patience=order.patience),
         lagging=not everything,
+        memo=NOTHING if everything else memo,
     )
     return published(task, config, place, chosen(place.settings.targets, names) if names else (), report)
 

@@ -16,6 +16,8 @@ from sync.programs import Programs
 from sync.rsync import RsyncError, rsync
 from sync.targets import Kind, Target
 
+_NEW = ".current.flatdex"
+"""The name of a link in a folder before it is renamed."""
 _ANCHORED = "anchor the path"
 """What a restricted rsync says of a path with `..`, where it wants one that starts at its folder."""
 
@@ -180,14 +182,27 @@ class RsyncCarrier:
         )
 
     def flip(self, snapshot: Snapshot, live: Live) -> None:
-        """Sends the link alone, which rsync renames into its place; a folder's disk is asked to be done first."""
+        """Sends the link alone, which rsync renames into its place; in a folder, once the disk is done, we do."""
         if self._target.kind is Kind.FOLDER:
             self._settle()
-        self._rsync("--links", str(self._store.current_link), f"{self._at}/")
-        if self._target.kind is Kind.FOLDER:
+            self._flip_here()
             self._settle()
+        else:
+            self._rsync("--links", str(self._store.current_link), f"{self._at}/")
         if self._target.kind is Kind.DAEMON and not live.same and not self.look(snapshot).same:
             raise MungedError
+
+    def _flip_here(self) -> None:
+        new = Path(self._at, _NEW)
+        try:
+            new.unlink(missing_ok=True)  # of one that was cut off
+            new.symlink_to(self._store.current_link.readlink())
+            new.replace(Path(self._at, CURRENT))
+        except IsADirectoryError as error:
+            what = f"{self._at}/{CURRENT} is a folder, not flatdex's link"
+            raise FlatdexError(what, "Move it away.") from error
+        except OSError as error:
+            raise FlatdexError(f"{self._at}/{CURRENT} could not be replaced: {error.strerror}") from error
 
     def _settle(self) -> None:
         try:

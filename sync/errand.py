@@ -82,7 +82,9 @@ class Errand:
         self.thorough = self._how.thorough or time.time() - notes.of_target(self._store, name).checked > _DAY
         if self.thorough or not self.live.same:
             self._say(f"pushing {self._snapshot.id} to {name}")
-            self.files = self._carrier.send(self._sound.checked(), self.live, self.thorough)
+            # Where it is held against its description meanwhile, nobody flips before that is done.
+            snapshot = self._sound.unchecked if self._how.believing else self._sound.checked()
+            self.files = self._carrier.send(snapshot, self.live, self.thorough)
 
     def flip(self) -> None:
         """Lets readers see it, and asks the target's URL whether they do."""

@@ -61,24 +61,40 @@ def publish(
     before = releases.before(store)
     known = believed.believed(store, before) if how.believing else None
     sound = Sound(wanted, known) if wanted else promoted(store)
-    promotion = promote(store, sound) if wanted else None
-    if promotion and promotion.changed and how.believing:
-        believed.note(store, promotion.now, known)
-    warnings = []
-    if promotion and promotion.changed:
-        warnings += releases.run_hooks("promote", Release(verb, before, sound.unchecked, (), reason), store, settings)
+    promotion: Promotion | None = None
+    warnings: list[str] = []
+
+    def promoting() -> None:
+        nonlocal promotion
+        promotion = promote(store, sound) if wanted else None
+        if promotion and promotion.changed:
+            if how.believing:
+                believed.note(store, promotion.now, known)
+            release = Release(verb, before, sound.unchecked, (), reason)
+            warnings.extend(releases.run_hooks("promote", release, store, settings))
+
+    if not how.believing:
+        promoting()
     progress = listener.progress("pushing: targets")
     start = before if wanted else sound.unchecked
     try:
-        outcomes = push(store, sound, settings, targets, how, listener.detail, progress) if targets else []
+        # A quick push begins to send while the snapshot is held against its description.
+        meanwhile = promoting if how.believing else _nothing
+        asked = targets or how.believing
+        outcomes = push(store, sound, settings, targets, how, listener.detail, progress, meanwhile) if asked else []
     except BaseException:
-        _tell(store, Release(verb, start, sound.unchecked, (), reason, interrupted=True))
+        if promotion or not wanted:
+            _tell(store, Release(verb, start, sound.unchecked, (), reason, interrupted=True))
         raise
     release = Release(verb, start, sound.unchecked, outcomes, reason)
     warnings += _tell(store, release)
     if outcomes:
         warnings += releases.run_hooks("push", release, store, settings)
     return Publication(promotion, tuple(outcomes), tuple(warnings))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _tell(store: Store, release: Release) -> list[str]:

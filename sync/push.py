@@ -43,14 +43,16 @@ def push(
     how: How = THOROUGH,
     say: Say = lambda text: None,
     progress: Progress = lambda done, total: None,
+    promoting: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
     """Brings each of `targets` to what `current` names; one that fails does not hold up the others.
 
-    The caller holds the lock. Raises DamagedError if the snapshot is not what was built: nobody gets it then.
+    The caller holds the lock. Raises DamagedError if the snapshot is not what was built: nobody gets it then. What
+    `promoting` does is done before any target flips, and what it raises ends the push.
     """
     if how.thorough:
         sound.checked()
-    return _Run(store, sound, settings, tuple(targets), how, say, progress).outcomes()
+    return _Run(store, sound, settings, tuple(targets), how, say, progress).outcomes(promoting)
 
 
 class _Run:
@@ -82,10 +84,10 @@ class _Run:
         failed = patience is not None and notes.of_target(self._store, name).failing
         return Stand.RETRYING if failed else Stand.SENDING
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self, promoting: Callable[[], None]) -> list[Outcome]:
         """Does all of it. What runs for targets that were given up, or if it may not go on, is ended first."""
         try:
-            self._loop()
+            self._loop(promoting)
         except BaseException:
             for name in self._errands:
                 self._end(name)
@@ -94,13 +96,14 @@ class _Run:
         self._wait_for_ends()
         return [self._outcome(errand) for errand in self._errands.values()]
 
-    def _loop(self) -> None:
+    def _loop(self, promoting: Callable[[], None]) -> None:
         started = moved = time.monotonic()
         first_ready: float | None = None
         before: object = None
         for name, errand in self._errands.items():
             if self._stands[name] is not Stand.FAILED:
                 self._workers.give("send", name, partial(errand.send, self._stands.keys()))
+        promoting()
         while self._workers.busy:
             for name, error in self._workers.done(_TICK):
                 self._take(name, error)

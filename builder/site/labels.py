@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 
 from builder import flatpak, processes
@@ -11,6 +11,7 @@ from builder.appdata.components import Component, look
 from builder.catalog import Image, Skip
 from builder.config import Config, Form, Index
 from builder.content import Content, InMemory
+from builder.memo import NOTHING, Memo
 from builder.site import icons, index
 
 _Key = tuple[bool, str, str, str]
@@ -19,9 +20,10 @@ _Key = tuple[bool, str, str, str]
 class Labels:
     """The entries of images in index files, each made once; beside them the icons' files, and what was left out."""
 
-    def __init__(self, config: Config, checked_icons: Container[str]) -> None:
+    def __init__(self, config: Config, checked_icons: Container[str], memo: Memo = NOTHING) -> None:
         self._config = config
         self._checked_icons = checked_icons
+        self._memo = memo
         self._icons: dict[str, InMemory | str] = {}
         self._appdata: dict[str, str] = {}
         self._components: dict[str, tuple[Component, ...]] = {}
@@ -38,8 +40,11 @@ class Labels:
             self._known[key] = dict(self._checked(image, metadata, of.extract_icons))
         place = (key, image.tags, form)
         if place not in self._entries:
-            self._entries[place] = index.entry(image, form, self._known[key])
-        return index.raised(self._entries[place], up) if up else self._entries[place]
+            made = partial(index.entry, image, form, self._known[key])
+            # What is kept of earlier has fewer labels than the image itself.
+            self._entries[place] = made() if image.kept else self._memo.of(("entry", place), made)
+        entry = self._entries[place]
+        return self._memo.of(("raised", entry, up), partial(index.raised, entry, up)) if up else entry
 
     def appdata(self, image: Image) -> str:
         """An image's appdata; empty if it has none that can be read."""
@@ -52,8 +57,11 @@ class Labels:
         work = {text: partial(look, text, languages) for text in _texts(shown)}
         for text in _texts(others):
             work.setdefault(text, partial(_only_fault, text))
-        for text, (fault, components) in zip(work, processes.shared_out(list(work.values())), strict=True):
-            self._appdata[text], self._components[text] = fault, components
+        new = {text: piece for text, piece in work.items() if not self._memo.has(_look_of(piece))}
+        done = dict(zip(new, processes.shared_out(list(new.values())), strict=True))
+        for text, piece in work.items():
+            found = self._memo.of(_look_of(piece), partial(done.__getitem__, text))
+            self._appdata[text], self._components[text] = found
 
     def components(self, image: Image) -> tuple[Component, ...]:
         """What the appdata of an image that was read as `shown` says; nothing if it can't be read."""
@@ -109,6 +117,11 @@ class Labels:
 
 def _texts(images: Iterable[Image]) -> Iterator[str]:
     return filter(None, (image.metadata.get(flatpak.APPDATA) for image in images))
+
+
+def _look_of(piece: partial[tuple[str, tuple[Component, ...]]]) -> Hashable:
+    """What a look at appdata depends on, and nothing else: the function and its arguments."""
+    return (piece.func, *piece.args)
 
 
 def _only_fault(text: str) -> tuple[str, tuple[Component, ...]]:

@@ -13,6 +13,7 @@ from builder.changes import Change, Offered
 from builder.config import Config, MirrorSource, Remote, Variant
 from builder.content import Content, Files, InMemory, Made, OnDisk
 from builder.description import FileEntry
+from builder.memo import NOTHING, Memo
 from builder.parallel import threads
 from builder.site import flatpakref, flatpakrepo, index
 from builder.site.labels import Labels
@@ -73,6 +74,7 @@ class Surroundings:
     """What is taken into the site as it is."""
     dates: Mapping[str, FileEntry] = field(default_factory=dict)
     """As in `Site`."""
+    memo: Memo = NOTHING
 
 
 def site(
@@ -86,13 +88,13 @@ def site(
     chosen = {each.name: choose(catalog, each) for each in config.indexes}
     skips = {*catalog.skips, *(skip for choice in chosen.values() for skip in choice.skips)}
     images = {name: _offered(config, name, choice.images) for name, choice in chosen.items()}
-    labels = Labels(config, checked_icons)
     surroundings = surroundings or Surroundings()
+    labels = Labels(config, checked_icons, surroundings.memo)
     # Before the indexes, since this reads whole what they only look through.
     items = making.items(config, images, labels, surroundings.published)
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
-    for folder in _index_folders(config, images, labels, gzip):
+    for folder in _index_folders(config, images, labels, gzip, surroundings.memo):
         files.update(folder.files)
         twins.update(folder.twins)
     files.update(_blobs(config, images))
@@ -196,7 +198,7 @@ class _IndexFolder:
 
 
 def _index_folders(
-    config: Config, images: Mapping[str, tuple[Image, ...]], labels: Labels, gzip: Gzip
+    config: Config, images: Mapping[str, tuple[Image, ...]], labels: Labels, gzip: Gzip, memo: Memo
 ) -> Iterator[_IndexFolder]:
     """`/index/`, and `/TAG/index/` for hosts that ignore query strings."""
     by_file = {variant.file: variant for variant in config.variants}
@@ -204,6 +206,7 @@ def _index_folders(
 
         def made(variant: Variant, up: str = "") -> _Made:
             content = _render(config, variant, images, labels, up)
+            content = memo.of(content, lambda: content)  # the same bytes need not be hashed again
             return content, pool.submit(gzip, content)
 
         plain = {file: made(variant) for file, variant in by_file.items()}

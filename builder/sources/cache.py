@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +79,11 @@ class Cache:
     def blob(self, digest: str) -> bytes | None:
         """The bytes with this digest, if they are here and whole."""
         return self._blobs.get(digest) if self._trusted or self._blobs.was_used(digest) else None
+
+    def use(self, digests: Iterable[str]) -> None:
+        """Tells that these blobs are needed, though nobody reads them."""
+        for digest in digests:
+            self._blobs.use(digest)
 
     def keep(self, data: bytes) -> str:
         """Keeps a blob under its digest, which is returned."""

@@ -73,6 +73,10 @@ class Packs:
         self._used.add(key)
         return data
 
+    def use(self, digest: str) -> None:
+        """Tells that a blob is needed, though nobody reads it: what was made of it is known."""
+        self._used.add(bytes.fromhex(digest.removeprefix("sha256:")))
+
     def was_used(self, digest: str) -> bool:
         """Whether a blob was kept or taken since this was opened."""
         return bytes.fromhex(digest.removeprefix("sha256:")) in self._used

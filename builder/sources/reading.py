@@ -14,6 +14,7 @@ from builder import oci
 from builder.catalog import Failure, Image, Skip
 from builder.config import RegistrySource
 from builder.errors import SourceError
+from builder.memo import NOTHING, Memo
 from builder.oci import Descriptor, Manifest
 from builder.parallel import mapped, threads
 from builder.sources import walk
@@ -55,6 +56,7 @@ class RegistryReading:
         names: list[str] | None = None,
         labels: frozenset[str] | None = None,
         only: frozenset[str] | None = None,
+        memo: Memo = NOTHING,
     ) -> None:
         self._registry = registry
         self._source = source
@@ -62,6 +64,7 @@ class RegistryReading:
         self._cache = cache
         self._progress = progress
         self._offline = offline
+        self._memo = memo
         self._names = names
         self._labels = labels
         self._name = known_as(source)
@@ -252,7 +255,9 @@ class RegistryReading:
 
     def _from_cache(self, place: Place, to: Descriptor) -> list[Item] | None:
         try:
-            return list(walk.images(_Contents(self._cache, place.repository), place, to))
+            items, digests = self._memo.of(("images", place, to), lambda: self._cached(place, to))
+            self._cache.use(digests)
+            return items
         except NotCachedError as error:
             if self._offline:
                 where = f"source {self._source.name}: {place.repository}"
@@ -261,6 +266,12 @@ class RegistryReading:
                     place.repository, Failure(self._source.name, place.repository, "not-cached", why)
                 )
             return [] if self._offline else None
+
+    def _cached(self, place: Place, to: Descriptor) -> tuple[list[Item], frozenset[str]]:
+        """With the digests of what was read for it."""
+        contents = _Contents(self._cache, place.repository)
+        items: list[Item] = list(walk.images(contents, place, to))
+        return items, frozenset(contents.read)
 
     def _fetched(self, place: Place, to: Descriptor) -> list[Item]:
         if place.repository in self._failures:
@@ -309,6 +320,8 @@ class _Contents:
         self._cache = cache
         self._repository = repository
         self._registry = registry
+        self.read: set[str] = set()
+        """The digests of all that was."""
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         return self._read(descriptor, lambda registry: registry.manifest(self._repository, descriptor.digest))
@@ -320,6 +333,7 @@ class _Contents:
         return ()
 
     def _read(self, descriptor: Descriptor, fetch: Callable[[Registry], bytes]) -> bytes:
+        self.read.add(descriptor.digest)
         data = self._cache.blob(descriptor.digest)
         if data is not None:
             return data

@@ -91,6 +91,8 @@ class Watch:
         self._go_by_the_clock(now)
         at = self._start_round(now)
         self._keep_safe(now)
+        if at is None or at > now:
+            self._prepare()
         waiting = (*self._inbox.items(), *self._items)
         self._teller.tick(waiting, now)
         self._notifier.alive()
@@ -128,6 +130,14 @@ class Watch:
         except OSError as error:  # no memory, no process
             self._over(order, Result(error=f"no process could be started: {error.strerror or error}"), now)
         return None
+
+    def _prepare(self) -> None:
+        """Has the next round's process made ready while there is time."""
+        if self._round is None:
+            try:
+                self._rounds.prepare(self._setup.context)
+            except OSError as error:
+                self._teller.trouble("rounds", f"no process could be started: {error.strerror or error}")
 
     def _tend(self, now: float) -> None:
         """Takes what the round has come to, if it has ended."""
@@ -204,6 +214,7 @@ class Watch:
             if number or stops > 1:
                 step(self._round)  # type: ignore[operator]
             self._await_round(time.monotonic() + (_ENDING if number or stops > 1 else _GRACE))
+        self._rounds.stop()
         self._origins.stop()
         self._teller.stopped()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -16,10 +17,10 @@ import pytest
 from builder.errors import FlatdexError, LockedError
 from sync.events.model import Order, Result
 from sync.events.rounds import Round, Rounds
-from tests.real.process import is_running
+from tests.real.process import is_running, wait_for
 
 
-def work(context: Any, order: Order) -> Result:
+def work(context: Any, order: Order, made: Any) -> Result:
     """Does what the context says."""
     match context:
         case "flatdex error":
@@ -46,7 +47,7 @@ def work(context: Any, order: Order) -> Result:
 
 @pytest.fixture(scope="module")
 def rounds() -> Iterator[Rounds]:
-    yield Rounds(work, ("tests.events.test_rounds",))
+    yield Rounds(work, None, ("tests.events.test_rounds",))
 
 
 def ended(running: Round, seconds: float = 20) -> Result:
@@ -109,3 +110,55 @@ def test_a_thread_that_hangs_holds_nothing_up(rounds: Rounds) -> None:
     started = time.monotonic()
     assert ended(rounds.begin("thread", Order(()))).good
     assert time.monotonic() - started < 15
+
+
+def slowly(context: Any) -> Any:
+    """What is made beforehand."""
+    if context == "bad":
+        raise ZeroDivisionError
+    return f"made of {context}"
+
+
+def told(context: Any, order: Order, made: Any) -> Result:
+    """Tells what was made, and by whom."""
+    return Result(snapshot=f"{made} {os.getpid()}")
+
+
+def test_the_next_one_is_made_ready() -> None:
+    rounds = Rounds(told, slowly, ("tests.events.test_rounds",))
+    context = ["a"]
+    rounds.prepare(context)
+    [ready] = multiprocessing.active_children()
+    rounds.prepare(context)
+    assert multiprocessing.active_children() == [ready], "one is enough"
+    assert ended(rounds.begin(context, Order(()))).snapshot == f"made of ['a'] {ready.pid}"
+    assert ended(rounds.begin(context, Order(()))).snapshot.startswith("None "), "there was no time"
+
+
+def test_one_that_was_made_ready_for_something_else_is_of_no_use() -> None:
+    rounds = Rounds(told, slowly, ("tests.events.test_rounds",))
+    before, now = ["a"], ["a"]
+    rounds.prepare(before)
+    [ready] = multiprocessing.active_children()
+    assert ended(rounds.begin(now, Order(()))).snapshot.startswith("None ")
+    wait_for(lambda: not is_running(ready.pid or 0), "it to end")
+    rounds.prepare(before)
+    rounds.prepare(now)
+    assert ended(rounds.begin(now, Order(()))).snapshot.startswith("made of ['a'] ")
+
+
+@pytest.mark.parametrize("how", ["killed", "bad", "stopped"])
+def test_one_that_can_not_be_made_ready_holds_nothing_up(how: str) -> None:
+    rounds = Rounds(told, slowly, ("tests.events.test_rounds",))
+    context = "bad" if how == "bad" else "good"
+    rounds.prepare(context)
+    [ready] = multiprocessing.active_children()
+    if how == "killed":
+        os.kill(ready.pid or 0, signal.SIGKILL)
+        wait_for(lambda: not is_running(ready.pid or 0), "it to end")
+    if how == "stopped":
+        rounds.stop()
+    assert ended(rounds.begin(context, Order(()))).snapshot.startswith("None ")
+    rounds.prepare("good")
+    rounds.stop()
+    assert multiprocessing.active_children() == []
