@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,14 @@ def place(args: argparse.Namespace, load: Callable[[], Config]) -> Place:
     alone = args.store and args.verb not in ("push", "status") and not (args.verb == "prune" and not args.local)
     if (alone or of_folder) and not args.config:
         return Place(Store(Path(args.store or ".").absolute()), Settings(Path.cwd()))
-    return place_of(load())
+    try:
+        return place_of(load())
+    except ConfigError as error:
+        if args.verb != "status" or not args.store:
+            raise
+        # How the store does, and the watch, is not the configuration's business; only what targets show is.
+        print(f"flatdex: {error}", file=sys.stderr)
+        return Place(Store(Path(args.store).absolute()), Settings(Path.cwd()))
 
 
 def place_of(config: Config) -> Place:

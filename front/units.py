@@ -101,7 +101,16 @@ def _next(service: Service, files: _Files) -> list[str]:
     folders = [path for path in (service.store, *service.written) if not path.is_dir()]
     missing = [path for path in folders if not path.is_relative_to(units.STATE)]
     make = [f"install -d -o {service.user} -g {service.user} {shlex.quote(str(path))}" for path in missing]
-    return [f"systemd-sysusers {shlex.quote(str(user))}", *make, "systemctl daemon-reload"]
+    there = [path for path in (service.store, *service.written) if path.is_dir() and _is_others(path, service.user)]
+    own = [f"chown -R {service.user}: {' '.join(shlex.quote(str(path)) for path in there)}"] if there else []
+    return [f"systemd-sysusers {shlex.quote(str(user))}", *make, *own, "systemctl daemon-reload"]
+
+
+def _is_others(path: Path, user: str) -> bool:
+    try:
+        return path.owner() != user
+    except (OSError, KeyError):
+        return True
 
 
 def _files(service: Service, folder: Path, sysusers: Path) -> _Files:

@@ -8,7 +8,9 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 
 from builder.build import How as BuildHow
@@ -21,6 +23,7 @@ from builder.sources.reading import known_as
 from builder.store import Store
 from front.places import place_of
 from front.publishing import Published, Task, published
+from sync import notes
 from sync.events import settings
 from sync.events.lines import Lines
 from sync.events.model import Hint, Order, Result, TargetResult
@@ -47,9 +50,10 @@ def run(args: argparse.Namespace, load: Callable[[], Config], report: Report) ->
     """`flatdex watch`."""
     gc.enable()  # this process is to stay, others are not
     lines = Lines(report, args.json)
-    setup = setup_of(load())
     notifier = Notifier.taken(os.environ)
-    with alone(setup.store), Signals() as signals:
+    with Signals() as signals, ExitStack() as opened:
+        setup = setup_of(load())
+        opened.enter_context(alone(setup.store))
         teller = Teller(setup, lines, version("flatdex"), notifier)
         rounds = Rounds(round_, warm, _PRELOAD)
         return Watch(setup, lambda: setup_of(load()), rounds, teller, signals, notifier).run()
@@ -148,7 +152,8 @@ def round_(config: Config, order: Order, memo: Memo | None) -> Result:
     served(place.store, Wish("watch", names), work, _LOCK_WAIT, create=True, leaving=False, defer=True)
     for each in pushed:
         pushing.show(each, report, quiet=True)
-    return _result(done, report.lines, waited[0])
+    result = _result(done, report.lines, waited[0])
+    return replace(result, targets=(*result.targets, *_well(place, names, result)))
 
 
 def _published(
@@ -191,6 +196,16 @@ def _result(done: Sequence[Published], lines: Sequence[str], waited: float) -> R
         expires=last.snapshot.expires if last.snapshot else None,
         lines=(*lines, *(line for publication in publications for line in publication.warnings)),
     )
+
+
+def _well(place: Place, names: Iterable[str], result: Result) -> Iterator[TargetResult]:
+    """The targets that nothing was pushed to, since they show already what they should."""
+    pushed = {target.name for target in result.targets}
+    current = place.store.current()
+    for name in names:
+        note = notes.of_target(place.store, name)
+        if name not in pushed and current is not None and note.live == current and not note.error:
+            yield TargetResult(name, True)
 
 
 def _changed(done: Published) -> bool:

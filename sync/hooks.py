@@ -42,5 +42,9 @@ def _run(command: str, text: str, folder: Path) -> str:
                 os.killpg(process.pid, signal.SIGKILL)  # the shell's children, too: they hold its pipe open
             process.wait()
             return f"took more than {_LONGEST} s and was ended"
+        except BaseException:  # it is interrupted, and so is what it has started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
     last = said.strip().splitlines()[-1:]
     return f"failed ({process.returncode})" + (f": {last[0]:.300}" if last else "") if process.returncode else ""

@@ -13,11 +13,12 @@ from typing import Any
 
 from builder.description import is_id, time_text, timestamp
 from builder.errors import FlatdexError
-from builder.files import create_folder, replace_file
+from builder.files import create_folder, read, replace_file
 from builder.store import Store
 
 HOLD = "hold"
 PINS = "pins"
+_LARGEST = 4 * 1024 * 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _keep(store: Store, name: str, note: TargetNote) -> None:
 def _read(file: Path) -> Any:
     """What a file holds, which is never None; None if it is not there. Raises ValueError if it can't be read."""
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(read(file, _LARGEST))
     except FileNotFoundError:
         return None
     except (OSError, RecursionError) as error:

@@ -67,9 +67,14 @@ def batch(items: Sequence[Item], owed: Mapping[str, float], now: float, settle: 
     if now < at:
         return Batch(at)
     joining = [item for item in failed if item.due <= now]
-    if any(item.everything for item in (*fresh, *joining)):
-        joining = failed
+    asked = Batch(items=(*fresh, *joining)).repositories
+    joining = [item for item in failed if item.due <= now or _covers(asked, item)]
     return Batch(at, (*fresh, *joining), tuple(sorted(name for name, due in owed.items() if due <= now)))
+
+
+def _covers(asked: frozenset[str] | None, item: Item) -> bool:
+    """Whether a round that asks these repositories does all that the item waits for."""
+    return asked is None or (item.repositories is not None and item.repositories <= asked)
 
 
 def done(items: Iterable[Item], result: Result) -> tuple[Item, ...]:
@@ -88,9 +93,21 @@ def _unread(item: Item, again: frozenset[str]) -> bool:
     return not again.isdisjoint(item.repositories)
 
 
-def later(items: Iterable[Item], now: float, spread: float = 1.0) -> tuple[Item, ...]:
-    """The items to try again, each after a longer pause than before; `spread` is a factor near 1."""
-    return tuple(replace(item, tries=item.tries + 1, due=now + pause(item.tries) * spread) for item in items)
+def later(items: Iterable[Item], result: Result, now: float, spread: float = 1.0) -> tuple[Item, ...]:
+    """The items to try again, each after a longer pause than before; `spread` is a factor near 1.
+
+    Of everything, only what could not be read is asked again, if that is known.
+    """
+    unread = result.again if result.again and "" not in result.again else None
+    return tuple(
+        replace(
+            item,
+            repositories=unread if item.everything else item.repositories,
+            tries=item.tries + 1,
+            due=now + pause(item.tries) * spread,
+        )
+        for item in items
+    )
 
 
 def pause(tries: int) -> float:

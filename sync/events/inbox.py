@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sync.events.gather import Item
+from sync.events.lines import one_line
 from sync.events.model import Hint
 
 Done = Callable[[], None]
 Takes = Callable[[Hint], frozenset[str] | None]
 """The repositories that a hint means, of those that the configuration takes; None: all. None of them: no interest."""
-Told = Callable[[str, str, str], None]
-"""Told of an event's origin, what became of it (`taken`, `unknown`, `merged`, or why it was refused), and a line."""
+Told = Callable[[str, str, str, str], None]
+"""Told of an event's origin, what became of it (`taken`, `unknown`, `merged`, or why it was refused), a line, and its
+id, if it has one."""
 State = Callable[[str, str, bool], None]
 """Told of an origin's state, in words, and whether it is up."""
 
@@ -38,14 +40,14 @@ class Events:
         self._state = state
         self._guard = threading.Lock()
         self._fresh: dict[frozenset[str] | None, Item] = {}
-        self._failed: dict[str, Item] = {}
+        self._failed: dict[frozenset[str] | None, Item] = {}
         self._dones: defaultdict[str, list[Done]] = defaultdict(list)
 
     def offer(self, origin: str, hint: Hint, done: Done = _nothing) -> str:
         """As `Inbox` says."""
         repositories = self.takes(hint)
         if repositories is not None and not repositories:
-            self._told(origin, "unknown", hint.about)
+            self._told(origin, "unknown", one_line(hint.about), "")
             done()
             return ""
         return self.add(origin, repositories, hint.about, done)
@@ -59,7 +61,8 @@ class Events:
             self._fresh[repositories] = item
             if done is not _nothing:
                 self._dones[item.id].append(done)
-        self._told(origin, "merged" if known else "taken", f"{item.id} {origin}: {about or _what(repositories)}")
+        line = f"{origin}: {one_line(about) or _what(repositories)}"
+        self._told(origin, "merged" if known else "taken", line, item.id)
         self._wake()
         return item.id
 
@@ -71,7 +74,7 @@ class Events:
 
     def refused(self, origin: str, reason: str, detail: str = "") -> None:
         """As `Inbox` says."""
-        self._told(origin, reason, f"{origin}: {reason}" + (f": {detail}" if detail else ""))
+        self._told(origin, reason, f"{origin}: {reason}" + (f": {one_line(detail)}" if detail else ""), "")
 
     def state(self, origin: str, state: str, up: bool = True) -> None:
         """As `Inbox` says."""
@@ -86,15 +89,25 @@ class Events:
         """A round begins with these: what comes in from now on waits for the next one."""
         with self._guard:
             for item in items:
-                self._failed.pop(item.id, None)
-                waiting = self._fresh.get(item.repositories)
-                if waiting and waiting.id == item.id:  # others like it may have joined a moment ago: they are in time
-                    del self._fresh[item.repositories]
+                for waiting in (self._fresh, self._failed):
+                    known = waiting.get(item.repositories)
+                    if known and known.id == item.id:  # others like it may have joined a moment ago: they are in time
+                        del waiting[item.repositories]
 
     def again(self, items: Iterable[Item]) -> None:
-        """These are to be tried again."""
+        """These are to be tried again; those that are alike as one."""
         with self._guard:
-            self._failed.update((item.id, item) for item in items)
+            for item in items:
+                known = self._failed.get(item.repositories)
+                if known:
+                    self._dones[known.id] += self._dones.pop(item.id, [])
+                    item = replace(
+                        known,
+                        noticed=min(known.noticed, item.noticed),
+                        tries=max(known.tries, item.tries),
+                        due=max(known.due, item.due),
+                    )
+                self._failed[item.repositories] = item
 
     def finish(self, items: Iterable[Item]) -> None:
         """These are done: whoever sent them is told."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +14,18 @@ from typing import Any, Protocol
 from builder.description import time_text
 
 _MOST_IDS = 5
-_BURST = 20
-_REFILL = 2.0  # seconds until a line more may be said of one kind
+_NEWS = (20, 2.0)
+"""How many lines of one kind are said at once, and after how many seconds one more."""
+_WARNINGS = (3, 60.0)
+"""The same of what goes wrong."""
+_VARYING = re.compile(r"[0-9]+(?:[TZ:.-][0-9a-f]+)*|[0-9a-f]{8,}")
+"""What differs from one try to the next: times, ids, numbers."""
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """Others' words as a part of a line: they can't look like a line of ours, nor fill a log."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in text[: 2 * most]).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 class Report(Protocol):
@@ -36,8 +48,8 @@ class Report(Protocol):
 class _Allowance:
     """Lines of one kind: how many may be said at once, and how many were left out."""
 
-    left: float = _BURST
-    since: float = 0.0
+    left: float
+    since: float
     unsaid: int = 0
 
 
@@ -66,6 +78,7 @@ class Lines:
 
     def changed(self, key: str, text: str) -> bool:
         """Whether this is something else than what was told of `key` before; empty: that it is over."""
+        text = _VARYING.sub("#", text)
         with self._guard:
             before = self._last.get(key, "")
             if text:
@@ -74,13 +87,15 @@ class Lines:
                 self._last.pop(key, None)
             return before != text
 
-    def often(self, kind: str, text: str, warning: bool = False, **more: Any) -> None:
+    def often(self, kind: str, text: str, ids: Sequence[str] = (), warning: bool = False, **more: Any) -> None:
         """What may happen often: of each kind some lines at once, then one now and then, with a count of the others."""
+        most, refill = _WARNINGS if warning else _NEWS
         with self._guard:
-            unsaid = _taken(self._allowances.setdefault(kind, _Allowance(since=self._clock())), self._clock())
+            allowance = self._allowances.setdefault(kind, _Allowance(most, self._clock()))
+            unsaid = _taken(allowance, self._clock(), most, refill)
         if unsaid is not None:
             text += f" (and {unsaid} more like it that were not told)" if unsaid else ""
-            (self.warn if warning else self.say)(text, **more)
+            (self.warn if warning else self.say)(text, ids, **more)
 
     def _put(self, put: Callable[[str], None], text: str, ids: Sequence[str], more: dict[str, Any]) -> None:
         shown = [*ids[:_MOST_IDS], *([f"+{len(ids) - _MOST_IDS}"] if len(ids) > _MOST_IDS else [])]
@@ -88,13 +103,13 @@ class Lines:
             text = json.dumps({"time": time_text(int(time.time())), "ids": list(ids), "text": text, **more})
         elif shown:
             text = f"{','.join(shown)} {text}"
-        with self._guard:
+        with self._guard, contextlib.suppress(OSError):  # who reads the log has gone, or its disk is full
             put(text)
 
 
-def _taken(allowance: _Allowance, now: float) -> int | None:
+def _taken(allowance: _Allowance, now: float, most: float, refill: float) -> int | None:
     """Takes one line; how many were left out since the last one, or None if this one is left out, too."""
-    allowance.left = min(_BURST, allowance.left + (now - allowance.since) / _REFILL)
+    allowance.left = min(most, allowance.left + (now - allowance.since) / refill)
     allowance.since = now
     if allowance.left < 1:
         allowance.unsaid += 1

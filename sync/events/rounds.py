@@ -6,6 +6,7 @@ The process for the next one is there before it is wanted, and has made what it 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import multiprocessing
 import os
@@ -133,9 +134,13 @@ class Rounds:
         receiving, orders = self._multiprocessing.Pipe(duplex=False)
         arguments = (self._work, warm, context, receiving, sending)
         process = self._multiprocessing.Process(target=_run, args=arguments, daemon=False)
-        process.start()
-        sending.close()
-        receiving.close()
+        try:
+            process.start()
+        except EOFError as error:  # the server of forks could not fork
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+        finally:
+            sending.close()
+            receiving.close()
         return _Ready(process, orders, results, context)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from builder.report import counted, span
+from builder.report import span
 from builder.store import Store
 from sync.events.figures.counting import Figures, Watched
 from sync.events.figures.figures import figures
 from sync.events.gather import Item
-from sync.events.lines import Lines
+from sync.events.lines import Lines, one_line
 from sync.events.model import Order, Result, TargetResult
 from sync.events.notify import Notifier
 from sync.events.retry import Retry
@@ -41,11 +42,11 @@ class Teller:
         self._lines.say(f"watching by {setup.file}, store {setup.store}; everything is looked at {_every(setup)}")
         self._notifier.ready()
 
-    def event(self, origin: str, outcome: str, line: str) -> None:
+    def event(self, origin: str, outcome: str, line: str, identifier: str) -> None:
         """An event came in: what became of it, and a line about it."""
         self._figures.event(origin, outcome)
         if outcome == "taken":
-            self._lines.often(f"{origin} taken", line)
+            self._lines.often(f"{origin} taken", line, [identifier])
         elif outcome == "unknown":
             self._lines.detail(f"{origin}: nothing of ours: {line}")
         elif outcome not in _TAKEN:
@@ -94,6 +95,7 @@ class Teller:
         """Once, however often it is tried again in vain."""
         failure = result.error if not (result.good or result.interrupted) else ""
         if self._lines.changed("round", failure):
+            failure = one_line(failure, most=2000)
             if failure:
                 self._lines.warn(f"nothing was published, and it is tried again: {failure}", order.ids)
             else:
@@ -130,17 +132,26 @@ class Teller:
         took = f" (build {result.build_seconds:.2f} s, push {result.push_seconds:.2f} s)"
         after = "" if seconds is None else f", {seconds:.2f} s after the notice"
         live = [target.name for target in result.targets if target.live]
-        more: dict[str, object] = {"snapshot": result.snapshot, "outcome": result.outcome}
-        if result.again:
-            names = ", ".join(sorted(name or "a whole source" for name in result.again)[:_MOST_NAMES])
-            self._lines.say(f"could not be read now, and is tried again: {names}", order.ids, **more)
-        if not result.changed:
+        more: dict[str, Any] = {"snapshot": result.snapshot, "outcome": result.outcome}
+        unread = _names(sorted(name or "a whole source" for name in result.again))
+        if self._lines.changed("again", unread):
+            said = f"could not be read now, and is tried again: {unread}" if unread else "all can be read again"
+            self._lines.say(said, order.ids, **more)
+        if not result.changed and order.repositories:
+            what = f"nothing new of {_looked_at(order)}: {result.snapshot} has all that indexes take of it"
+            self._lines.often("nothing new", what, order.ids, **more)
+        elif not result.changed:
             self._lines.detail(f"nothing new: {result.snapshot}", order.ids, **more)
         elif result.held:
             self._lines.say(f"built {result.snapshot}; it is not promoted while a hold lasts", order.ids, **more)
         else:
-            where = f" on {_names(live)}" if live else ", promoted" if not result.targets else ", on no target yet"
-            self._lines.say(f"live: {result.snapshot}{where}{after}{took}", order.ids, **more)
+            failed = [target.name for target in result.targets if not target.live]
+            if failed and not live:
+                self._lines.say(f"promoted {result.snapshot}, but not live on {_names(failed)} yet", order.ids, **more)
+                return
+            where = f" on {_names(live)}" if live else ", promoted"
+            but = f"; not yet on {_names(failed)}" if failed else ""
+            self._lines.say(f"live: {result.snapshot}{where}{after}{took}{but}", order.ids, **more)
 
     def configure(self, setup: Setup) -> None:
         """Figures as another configuration wants them. Raises FlatdexError, and leaves them as they are."""
@@ -186,4 +197,4 @@ def _looked_at(order: Order) -> str:
 
 def _names(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_MOST_NAMES])
-    return f"{shown} and {counted(len(names) - _MOST_NAMES, 'more')}" if len(names) > _MOST_NAMES else shown
+    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown

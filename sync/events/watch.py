@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import random
 import time
@@ -32,6 +33,9 @@ from sync.events.telling import Teller
 LOCK = "watch.lock"
 _TICK = 1.0  # seconds
 _SAFE = 600.0  # seconds after which what could not be done yet is kept in the store: brokers don't wait for ever
+_OTHERS = ("amqp", "webhook", "spool")
+"""Origins that may ask for a look at everything as often as they like: it rests between two of theirs."""
+_REST, _LONGEST_REST = 10.0, 60.0  # times as long as the look took, and seconds
 _GRACE = 5.0  # seconds that a round is given to end by itself
 _ENDING = 8.0  # and to end when it is interrupted: programs that it started get 3 s, before they are killed
 
@@ -64,6 +68,9 @@ class Watch:
         """Targets that have failed, and when they are tried again."""
         self._safe: set[str] = set()
         self._sweep_at = 0.0
+        self._began = 0.0
+        self._whole_from = 0.0
+        """When others may cause a look at everything again."""
         self._held = False
 
     def run(self) -> int:
@@ -71,6 +78,8 @@ class Watch:
         self._origins.start(self._setup.events)
         try:
             self._begin()
+            gc.collect()
+            gc.freeze()
             while not self._signals.stops:
                 self._turn()
         finally:
@@ -116,14 +125,17 @@ class Watch:
         if self._round:
             return None
         due = {name: each.due for name, each in self._owed.items()}
-        batch = gather.batch(self._inbox.items(), due, now, self._setup.events.settle, MOST_SETTLE)
+        items = self._inbox.items()
+        resting = [item for item in items if item.everything and item.origin in _OTHERS and now < self._whole_from]
+        items = tuple(item for item in items if item not in resting)
+        batch = gather.batch(items, due, now, self._setup.events.settle, MOST_SETTLE)
         if batch.at is None or now < batch.at:
-            return batch.at
+            return min(filter(None, (batch.at, self._whole_from if resting else None)), default=None)
         patience = retry.patiences(self._owed, self._setup.targets, now)
         targets = None if batch.items else batch.targets
         order = Order(tuple(item.id for item in batch.items), batch.repositories, targets, patience)
         self._inbox.begin(batch.items)
-        self._items = batch.items
+        self._items, self._began = batch.items, now
         self._teller.begins(order)
         try:
             self._round = self._rounds.begin(self._setup.context, order)
@@ -151,11 +163,15 @@ class Watch:
         finished = gather.done(items, result)
         left = [item for item in items if item not in finished]
         spread = random.uniform(0.8, 1.2)  # noqa: S311
+        self._held |= result.held  # else a short one could pass unseen
         self._owed = retry.after_round(self._owed, result.targets, now, random.random)
-        self._inbox.again(gather.later(left, now, spread))
+        self._inbox.again(gather.later(left, result, now, spread))
         self._teller.over(order, result, items, self._owed, now)
         self._inbox.finish(finished)
-        self._safe -= {item.id for item in finished}
+        gc.collect()  # little is new since the start, and the collector would take hours to come by
+        self._safe &= {item.id for item in self._inbox.items()}
+        if order.repositories is None:
+            self._whole_from = now + min(_LONGEST_REST, _REST * (now - self._began))
 
     def _keep_safe(self, now: float) -> None:
         """What waits for long is kept in the store, and whoever sent it is told that it is taken care of."""

@@ -57,7 +57,9 @@ def test_a_file_name_can_not_forge_a_line_of_the_log(name: str, tmp_path: Path) 
     log = tmp_path / "log"
     with log.open("w+") as opened:
         lines = Lines(Report(out=opened, err=opened))
-        inbox = Events(lambda hint: hint.repositories, lambda: None, lambda *told: lines.often("x", told[2]), print)
+        inbox = Events(
+            lambda hint: hint.repositories, lambda: None, lambda origin, what, line, key: lines.often("x", line), print
+        )
         inbox.offer("spool", Hint(frozenset(APPS[:1]), about=name))
         inbox.refused("spool", "malformed", f"/spool/{name}: no line of it names a repository")
     assert len(log.read_text().splitlines()) == 2
@@ -72,15 +74,15 @@ def test_json_lines_tell_the_id_of_an_event_that_comes_in(place: Place) -> None:
         assert line["ids"], line
 
 
-def _nothing(context: object, order: Order) -> Result:
+def _nothing(*_: object) -> Result:
     return Result()
 
 
 def test_a_process_that_can_not_be_forked_is_an_error_that_a_watch_survives() -> None:
     """The server of forks ends when it can't fork, and the watch meets the end of its pipe: an EOFError, no OSError."""
-    rounds = Rounds(_nothing, ())
+    rounds = Rounds(_nothing, None, ())
     first = rounds.begin(None, Order(()))
-    wait_for(first.result, "the first round")
+    wait_for(lambda: first.result() is not None, "the first round")
     [server] = [
         each for each in children_of(os.getpid()) if b"forkserver" in Path(f"/proc/{each}/cmdline").read_bytes()
     ]
@@ -93,7 +95,7 @@ def test_a_process_that_can_not_be_forked_is_an_error_that_a_watch_survives() ->
     ending = threading.Thread(target=end)
     ending.start()
     try:
-        with pytest.raises(OSError):  # noqa: PT011  # what a watch takes for "no process could be started"
+        with pytest.raises(OSError):  # what a watch takes for "no process could be started"
             rounds.begin(None, Order(()))
     finally:
         ending.join()

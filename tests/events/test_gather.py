@@ -113,5 +113,13 @@ def test_what_is_done_after_a_round(result: Result, over: set[str]) -> None:
 def test_pauses_grow() -> None:
     assert [pause(tries) for tries in (0, 1, 2, 3)] == [1, 2, 4, 8]
     assert pause(20) == pause(10**9) == 300
-    [again] = later([item("a", tries=2)], 100, spread=1.1)
+    [again] = later([item("a", tries=2)], Result(), 100, spread=1.1)
     assert again.tries == 3 and again.due == pytest.approx(104.4)
+
+
+def test_of_everything_only_what_could_not_be_read_is_asked_again() -> None:
+    [again] = later([item("*")], Result("1", again=frozenset({"b"})), 100)
+    assert again.repositories == frozenset({"b"})
+    for result in (Result("1", again=frozenset({"b", ""})), Result(error="no")):
+        [again] = later([item("*")], result, 100)
+        assert again.everything

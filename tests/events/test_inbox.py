@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from functools import partial
 
 from sync.events.inbox import Events
 from sync.events.model import Hint
@@ -18,10 +20,13 @@ class Inbox(Events):
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.woken = 0
-        super().__init__(self._known, self._woken, lambda origin, what, line: self.told.append((origin, what)), print)
+        super().__init__(self._known, self._woken, self._hear, print)
 
     def _known(self, asked: Hint) -> frozenset[str] | None:
         return None if asked.everything else frozenset(name for name in asked.repositories if name.startswith("apps/"))
+
+    def _hear(self, origin: str, what: str, line: str, identifier: str) -> None:
+        self.told.append((origin, what))
 
     def _woken(self) -> None:
         self.woken += 1
@@ -109,3 +114,19 @@ def test_threads() -> None:
         inbox.finish(items)
         rounds.append(len(items))
     assert len(heard) == 800 and max(rounds) <= 7
+
+
+def test_what_failed_for_the_same_repositories_is_one() -> None:
+    inbox, heard = Inbox(), list[int]()
+    for number in (1, 2, 3):
+        inbox.offer("spool", hint("apps/a"), partial(heard.append, number))
+        items = inbox.items()
+        fresh = [item for item in items if not item.tries]
+        inbox.begin(fresh)
+        inbox.again([replace(item, tries=number, due=number) for item in fresh])
+    [item] = inbox.items()
+    assert item.tries == 3 and item.due == 3
+    inbox.begin([item])
+    assert inbox.items() == ()
+    inbox.finish([item])
+    assert heard == [1, 2, 3]
