@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from builder.appdata.components import DEFAULT
@@ -92,16 +92,18 @@ def site(
     labels = Labels(config, checked_icons, surroundings.memo)
     # Before the indexes, since this reads whole what they only look through.
     items = making.items(config, images, labels, surroundings.published)
+    with threads(os.cpu_count() or 1) as pool:  # hashing and zlib let other threads run: pages are made meanwhile
+        made = _made(config, images, labels, gzip, surroundings.memo, pool)
+        shown = _shown(config, images, items, gzip, surroundings)
     files: dict[str, Content] = {}
     twins: dict[str, str] = {}
-    for folder in _index_folders(config, images, labels, gzip, surroundings.memo):
+    for folder in _index_folders(config, made):
         files.update(folder.files)
         twins.update(folder.twins)
     files.update(_blobs(config, images))
     if config.remote:
         files.update(flatpakrepo.files(config.remote, config.dispatch.tags, config.dispatch.default_tag))
         files.update(_install_files(config.remote, config.dispatch.default_tag, items))
-    shown = _shown(config, images, items, gzip, surroundings)
     files.update(shown.files)
     files.update(labels.files)
     files.update(surroundings.files)
@@ -197,28 +199,45 @@ class _IndexFolder:
         self.files[f"{self._path}/{name}"] = _text(text)
 
 
-def _index_folders(
-    config: Config, images: Mapping[str, tuple[Image, ...]], labels: Labels, gzip: Gzip, memo: Memo
-) -> Iterator[_IndexFolder]:
-    """`/index/`, and `/TAG/index/` for hosts that ignore query strings."""
+@dataclass(frozen=True)
+class _Indexes:
+    """All index files: those of `/index/` by their names, and those that lie one level deeper, by their tags."""
+
+    plain: Mapping[str, _Made]
+    raised: Mapping[str, _Made]
+
+
+def _made(
+    config: Config,
+    images: Mapping[str, tuple[Image, ...]],
+    labels: Labels,
+    gzip: Gzip,
+    memo: Memo,
+    pool: Executor,
+) -> _Indexes:
     by_file = {variant.file: variant for variant in config.variants}
-    with threads(os.cpu_count() or 1) as pool:  # zlib lets other threads run
 
-        def made(variant: Variant, up: str = "") -> _Made:
-            content = _render(config, variant, images, labels, up)
-            content = memo.of(content, lambda: content)  # the same bytes need not be hashed again
-            return content, pool.submit(gzip, content)
+    def made(variant: Variant, up: str = "") -> _Made:
+        content = _render(config, variant, images, labels, up)
+        content = memo.of(content, lambda: content)  # the same bytes need not be hashed again
+        return content, pool.submit(gzip, content)
 
-        plain = {file: made(variant) for file, variant in by_file.items()}
-        raised = {tag: made(by_file[file], "../") for tag, file in config.tag_folders.items()}
+    return _Indexes(
+        {file: made(variant) for file, variant in by_file.items()},
+        {tag: made(by_file[file], "../") for tag, file in config.tag_folders.items()},
+    )
+
+
+def _index_folders(config: Config, made: _Indexes) -> Iterator[_IndexFolder]:
+    """`/index/`, and `/TAG/index/` for hosts that ignore query strings."""
     main = _IndexFolder("index")
-    for file, (content, compressed) in plain.items():
+    for file, (content, compressed) in made.plain.items():
         main.add(file, f"{file}.json", content, compressed.result())
         if file == config.dispatch.answer(""):
             main.files["index/static"] = content
     main.add_text(".htaccess", apache.index_folder(config.dispatch, main.targets))
     yield main
-    for tag, (content, compressed) in raised.items():
+    for tag, (content, compressed) in made.raised.items():
         folder = _IndexFolder(f"{tag}/index")
         folder.add("static", "static", content, compressed.result())
         folder.add_text(".htaccess", apache.tag_folder(folder.targets["static"]))

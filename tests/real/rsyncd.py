@@ -15,6 +15,7 @@ pid file = {state}/rsyncd.pid
 lock file = {state}/rsyncd.lock
 log file = {state}/rsyncd.log
 reverse lookup = no
+socket options = TCP_NODELAY
 
 [{module}]
 path = {root}
