@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from sync.targets import Kind, Target
 
 _OPTIONS = "ControlMaster=auto", "ControlPersist=60", "ServerAliveInterval=5", "ServerAliveCountMax=3"
-_LONGEST = 80  # characters of a socket's path: the system takes 107, and ssh adds some at first
+_LONGEST = 90  # characters of a socket's path: the system takes 107, and ssh adds 17 at first
 _PLAIN = re.compile(r"[\w/.+-]+")  # what neither rsync nor ssh reads as anything else
 
 
@@ -23,7 +23,7 @@ class Shared:
 
     def __init__(self, folder: Path | None, target: Target) -> None:
         self._target = target
-        name = hashlib.sha256(f"{target.ssh} {target.destination}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        name = hashlib.sha256(f"{target.ssh} {target.destination}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
         socket = folder / name if folder and target.kind is Kind.SSH and _is_ours(target.ssh) else None
         self._socket = socket if socket and len(str(socket)) <= _LONGEST and _PLAIN.fullmatch(str(socket)) else None
 

@@ -31,6 +31,7 @@ EVERY = {"link": 40, "unlink": 2, "sendto": 2, "fsync": 2, "rename": 2}
 """One of so many calls is enough: those of rounds are tried one by one with `publish`."""
 WORKERS = 2
 _SECONDS = 60
+_PREPARING = threading.Lock()  # the command's server takes one after the other
 
 
 @dataclass
@@ -101,7 +102,8 @@ def points(folder: Path) -> list[tuple[str, int]]:
 
 def failure(folder: Path, call: str, number: int) -> str:
     """What is wrong after a kill there; empty: nothing."""
-    play = Play(folder)
+    with _PREPARING:
+        play = Play(folder)
     stop, seen = threading.Event(), list[str]()
 
     def read() -> None:
