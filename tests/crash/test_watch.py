@@ -26,8 +26,8 @@ from tests.real.files import remove
 from tests.real.process import located, require, run, unavailable, wait_for
 from tests.sync.site import new_version, with_images
 
-CALLS = ("rename", "unlink", "fsync", "syncfs", "symlink", "link", "mkdir", "sendto")
-EVERY = {"link": 40, "unlink": 2, "sendto": 2, "fsync": 2, "rename": 2}
+CALLS = ("rename", "unlink", "fsync", "syncfs", "symlink", "link")
+EVERY = {"link": 60, "unlink": 3, "fsync": 3, "rename": 3, "syncfs": 2}
 """One of so many calls is enough: those of rounds are tried one by one with `publish`."""
 WORKERS = 2
 _SECONDS = 60
@@ -119,7 +119,9 @@ def failure(folder: Path, call: str, number: int) -> str:
     try:
         with Traced(play.flatdex, ["-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}"]) as watch:
             until = time.monotonic() + _SECONDS
-            while watch.child and watch.child.alive and not play.over and time.monotonic() < until:
+            # Each new round would be killed at the same call: one is enough.
+            while watch.child and watch.child.alive and not (play.over or watch.said("ended by signal 9")):
+                assert time.monotonic() < until, "nobody was killed, and nothing is live"
                 time.sleep(0.05)
         with Watch(play.flatdex, ready=False) as watch:
             wait_for(lambda: play.over, "the new version", _SECONDS)
@@ -148,7 +150,7 @@ def _wrong(play: Play) -> str:
 def test_killed_anywhere_it_goes_on(folder: Path) -> None:
     found = points(folder)
     print(f"{len(found)} points")
-    assert len(found) > 20 and {call for call, _ in found} >= {"rename", "unlink", "fsync", "syncfs", "symlink"}, found
+    assert len(found) > 8 and {call for call, _ in found} >= {"rename", "unlink", "fsync", "syncfs", "symlink"}, found
     with ThreadPoolExecutor(WORKERS) as pool:
         told = pool.map(lambda point: failure(folder / secrets.token_hex(4), *point), found)
         failed = {point: text for point, text in zip(found, told, strict=True) if text}
