@@ -30,7 +30,7 @@ CALLS = ("rename", "unlink", "fsync", "syncfs", "symlink", "link")
 EVERY = {"link": 60, "unlink": 3, "fsync": 3, "rename": 3, "syncfs": 2}
 """One of so many calls is enough: those of rounds are tried one by one with `publish`."""
 WORKERS = 2
-_SECONDS = 60
+_SECONDS = 120
 _PREPARING = threading.Lock()  # the command's server takes one after the other
 
 
@@ -90,7 +90,7 @@ def points(folder: Path) -> list[tuple[str, int]]:
     trace = folder / "trace"
     with Traced(play.flatdex, ["-o", str(trace), "-e", f"trace={','.join(CALLS)}"]) as watch:
         wait_for(lambda: play.over, "the new version", _SECONDS)
-        watch.stop()
+        watch.stop(seconds=_SECONDS)
     made: Counter[tuple[str, str]] = Counter()
     for line in trace.read_text(errors="replace").splitlines():
         match = re.match(r"(\d+) +(\w+)\(", line)
@@ -125,7 +125,7 @@ def failure(folder: Path, call: str, number: int) -> str:
                 time.sleep(0.05)
         with Watch(play.flatdex, ready=False) as watch:
             wait_for(lambda: play.over, "the new version", _SECONDS)
-            assert watch.stop() == 0
+            assert watch.stop(seconds=_SECONDS) == 0
         return _wrong(play) or "".join(seen)
     except (AssertionError, TimeoutError) as error:
         return f"{error!r}\n{watch.log.read_text()[-2000:]}"
