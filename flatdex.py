@@ -17,7 +17,7 @@ import builder.cli
 import sync.cli
 from builder import mirrored
 from builder.config import Config
-from builder.errors import Exit, FlatdexError
+from builder.errors import ConfigError, Exit, FlatdexError
 from builder.report import Report
 from builder.store import Store
 from front import places, publishing, rollback, units
@@ -165,7 +165,13 @@ def _run(args: argparse.Namespace, report: Report) -> int:
         make: Callable[..., int] = args.make
         return make(args, lambda: mirrored.known(load()), report)
     publish: Callable[..., int] = args.publish
-    return publish(args, places.place(args, load), report)
+    try:
+        place = places.place(args, load)
+    except ConfigError:
+        if args.verb == "status" and args.store:  # how it does, and its watch, is not the configuration's business
+            publish(args, places.bare(args.store), report)
+        raise
+    return publish(args, place, report)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,15 +35,13 @@ def place(args: argparse.Namespace, load: Callable[[], Config]) -> Place:
     of_folder = args.verb == "verify" and reading.is_folder(args.id)
     alone = args.store and args.verb not in ("push", "status") and not (args.verb == "prune" and not args.local)
     if (alone or of_folder) and not args.config:
-        return Place(Store(Path(args.store or ".").absolute()), Settings(Path.cwd()))
-    try:
-        return place_of(load())
-    except ConfigError as error:
-        if args.verb != "status" or not args.store:
-            raise
-        # How the store does, and the watch, is not the configuration's business; only what targets show is.
-        print(f"flatdex: {error}", file=sys.stderr)
-        return Place(Store(Path(args.store).absolute()), Settings(Path.cwd()))
+        return bare(args.store or ".")
+    return place_of(load())
+
+
+def bare(store: str) -> Place:
+    """A store alone, without targets."""
+    return Place(Store(Path(store).absolute()), Settings(Path.cwd()))
 
 
 def place_of(config: Config) -> Place:

@@ -47,7 +47,7 @@ class Task:
     how: BuildHow = field(default_factory=BuildHow)
     doctor: bool = False
     tidy: bool = True
-    push: How = How(thorough=False)  # noqa: RUF009
+    push: How = field(default_factory=lambda: How(thorough=False))
     lagging: bool = False
     memo: Memo = NOTHING
 

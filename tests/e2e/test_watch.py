@@ -186,6 +186,8 @@ def test_another_configuration_is_taken_and_a_broken_one_is_not(place: Place) ->
         place.flatdex.config.write_text(good.replace("targets:", "tragets:"))
         watch.child.signal(signal.SIGHUP)
         assert "tragets" in watch.wait("refused, the old one stays")
+        told = place.flatdex.run("status", "--store", str(place.flatdex.store), check=False)
+        assert told.returncode == 3 and "works by its old configuration" in told.stdout and "tragets" in told.stderr
         place.flatdex.config.write_text(good)
         assert "tragets" in watch.state["reload_error"]
         said = len(watch.lines)
