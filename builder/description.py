@@ -53,6 +53,11 @@ class KeptEntry(FileEntry):
     until: int
 
 
+def description_mtime(created: int) -> int:
+    """The date of a `snapshot.json` made then: a second before, or Apache would call its ETag weak at first."""
+    return created - 1
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A complete snapshot, by its `snapshot.json`, which `document` holds as it is."""

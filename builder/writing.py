@@ -14,7 +14,7 @@ from typing import Any
 
 from builder import files
 from builder.content import Content, InMemory, Made, OnDisk
-from builder.description import DESCRIPTION, FileEntry, KeptEntry, Snapshot
+from builder.description import DESCRIPTION, FileEntry, KeptEntry, Snapshot, description_mtime
 from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable, sha256_of
 from builder.parallel import threads
@@ -51,7 +51,7 @@ def write(store: Store, draft: Draft) -> None:
     contents.update({each.path: OnDisk(file, each.size, each.sha256) for each, file in draft.kept.items()})
     try:
         _write_files(folder, contents, (*draft.entries, *draft.kept), _twins(draft.bases), draft.full)
-        _write_file(folder / DESCRIPTION, InMemory(described), draft.created)
+        _write_file(folder / DESCRIPTION, InMemory(described), description_mtime(draft.created))
         make_durable(folder)
         folder.rename(store.snapshots / draft.id)
         make_durable(store.snapshots)

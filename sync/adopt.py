@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.description import DESCRIPTION, FileEntry, Snapshot
+from builder.description import DESCRIPTION, FileEntry, Snapshot, description_mtime
 from builder.errors import FlatdexError
 from builder.files import create_folder, make_durable
 from builder.parallel import mapped
@@ -148,7 +148,8 @@ def _date(found: Snapshot) -> None:
     for entry in found.all_files:
         if (found.folder / entry.path).is_file():
             os.utime(found.folder / entry.path, (entry.mtime, entry.mtime))
-    os.utime(found.folder / DESCRIPTION, (found.created, found.created))
+    mtime = description_mtime(found.created)
+    os.utime(found.folder / DESCRIPTION, (mtime, mtime))
 
 
 def _refuse_broken(found: Snapshot) -> None:

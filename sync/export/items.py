@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from builder.description import DESCRIPTION, FileEntry, Snapshot, spells_hash
+from builder.description import DESCRIPTION, FileEntry, Snapshot, description_mtime, spells_hash
 from builder.stick import placed
 
 _POINTER = re.compile(r"(?:[^/]+/)?index/[^/]+|[^/]+\.flatpakrepo|refs/[^/]+|(?:.+/)?\.htaccess|upstream/.+")
@@ -49,7 +49,7 @@ def items(snapshot: Snapshot) -> dict[str, Item]:
     for entry in snapshot.files:
         item = _item(entry, snapshot.folder)
         found.setdefault(item.path, item)
-    found[DESCRIPTION] = made(DESCRIPTION, snapshot.described, snapshot.created, Rank.DESCRIPTION)
+    found[DESCRIPTION] = made(DESCRIPTION, snapshot.described, description_mtime(snapshot.created), Rank.DESCRIPTION)
     return found
 
 

@@ -123,7 +123,9 @@ def failure(folder: Path, call: str, number: int) -> str:
             while watch.child and watch.child.alive and not (play.over or watch.said("ended by signal 9")):
                 assert time.monotonic() < until, "nobody was killed, and nothing is live"
                 time.sleep(0.05)
+        before = len(watch.lines)
         with Watch(play.flatdex, ready=False) as watch:
+            watch.wait("^watching by ", before, _SECONDS)  # before that a signal ends any program
             wait_for(lambda: play.over, "the new version", _SECONDS)
             assert watch.stop(seconds=_SECONDS) == 0
         return _wrong(play) or "".join(seen)

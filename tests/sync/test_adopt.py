@@ -116,6 +116,8 @@ def test_from_a_site_served_by_nginx_below_a_path(lost: Site, heir: Site, end: s
 def test_apache_shows_the_same_etags_afterwards(lost: Site, heir: Site, apache: Apache) -> None:
     paths = ["index/static", "index/static?tag=latest&architecture=amd64", "index/latest.json", "snapshot.json"]
     before = [get(f"{apache.url}{path}").headers["etag"] for path in paths]
+    assert not [etag for etag in before if etag.startswith("W/")], "a file is dated in the second that it is served in"
+    assert (live(lost) / "snapshot.json").stat().st_mtime < read_snapshot(live(lost)).created
     heir.flatdex("adopt", apache.url, code=DONE)
     heir.flatdex("publish", code=DONE)
     assert [get(f"{apache.url}{path}").headers["etag"] for path in paths] == before
