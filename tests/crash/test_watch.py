@@ -48,7 +48,7 @@ class Play:
         self.site.flatdex("publish", code=0)
         new_version(self.site, "2.0")
         (self.folder / "spool").mkdir()
-        (self.folder / "spool" / "one").write_text("*\n")
+        (self.folder / "spool" / "one").write_text("any\n")
 
     @property
     def over(self) -> bool:
