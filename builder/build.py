@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -62,10 +62,13 @@ class How:
 Reading = RegistryReading | LayoutReading | MirrorReading | FailedReading
 
 
-def build(config: Config, report: Report, how: How = How(), memo: Memo = NOTHING) -> Built:
+def build(
+    config: Config, report: Report, how: How = How(), memo: Memo = NOTHING, news: Callable[[], None] = lambda: None
+) -> Built:
     """Reads all sources and writes a snapshot if anything changed. The caller holds the store's lock.
 
-    What `memo` knows of this configuration, by `warmed`, is not made again.
+    What `memo` knows of this configuration, by `warmed`, is not made again. As soon as it is clear that sources have
+    `news`, that is called: most likely there will be another snapshot.
     """
     check_known(config)
     ready.check(config.pages)
@@ -81,6 +84,7 @@ def build(config: Config, report: Report, how: How = How(), memo: Memo = NOTHING
             if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
                 store.note_built()
                 return built
+            news()
             _refuse_twin_layouts(readings)
             found = catalog.collected(item for reading in readings for item in reading.items())
         found, marked = _with_kept(config, found, previous, kept, now)

@@ -140,7 +140,8 @@ def choose(catalog: Catalog, index: Index) -> Catalog:
 def _candidates(images: Iterable[Image], index: Index) -> Iterator[Image]:
     for image in images:
         if image.source in index.sources and not image.tags.isdisjoint(index.tags):
-            yield replace(image, tags=image.tags.intersection(index.tags))
+            # What is the same need not be looked through again.
+            yield image if image.tags.issubset(index.tags) else replace(image, tags=image.tags.intersection(index.tags))
 
 
 def _preference(image: Image, index: Index) -> tuple[int, int, datetime, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from builder import flatpak
@@ -67,7 +67,7 @@ def changes(previous: Snapshot | None, offered: Iterable[Offered], now: int) -> 
 
 def as_json(found: Iterable[Change]) -> list[dict[str, str]]:
     """As `snapshot.json` has them."""
-    return [asdict(change) for change in found]
+    return [{**vars(change)} for change in found]
 
 
 _Place = tuple[str, str, str, str]

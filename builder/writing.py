@@ -142,8 +142,9 @@ def _make_folders(folder: Path, entries: Iterable[FileEntry]) -> None:
     wanted = {entry.path.rpartition("/")[0] for entry in entries}
     wanted |= {parent for path in wanted for parent in _above(path)}
     for path in sorted(wanted - {""}):
-        (folder / path).mkdir()
-        (folder / path).chmod(0o755)
+        made = folder / path
+        made.mkdir()
+        made.chmod(0o755)
 
 
 def _above(path: str) -> Iterator[str]:

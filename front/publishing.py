@@ -22,6 +22,7 @@ from builder.report import Report
 from builder.store import Store
 from front.places import place_of
 from sync import notes
+from sync.ahead import Ahead
 from sync.mirror import run
 from sync.mirror.run import Mirrored
 from sync.outcome import How
@@ -121,18 +122,20 @@ def published(task: Task, config: Config, place: Place, targets: Sequence[Target
         copied = mirroring.fetched(config, store, report, how.full)
         # Shrinking is what the remote's own build let pass.
         config, how = copied.config, replace(how, allow_shrink=True, full=how.full or copied.damaged)
-    built = build(config, report, how, task.memo)
-    outcome.show(built, report)
-    if copied:
-        run.done(store, built.snapshot)
-    held, built_at = notes.hold(store), time.monotonic()
-    if held and not store.current():
-        return Published(built, None, held, copied=copied, build_seconds=built_at - started)
-    wanted = _renewed(store, config) if held else store.find(built.snapshot)
-    if task.lagging:
-        shown = wanted.id if wanted else store.current()
-        targets = [each for each in targets if _lags(store, each, shown)]
-    publication = publish(store, place.settings, task.verb, wanted, targets, report, task.push)
+    quickly = targets if task.push.believing else ()
+    with Ahead(store, place.settings, quickly, task.push, report.detail) as ahead:
+        built = build(config, report, how, task.memo, ahead.begin)
+        outcome.show(built, report)
+        if copied:
+            run.done(store, built.snapshot)
+        held, built_at = notes.hold(store), time.monotonic()
+        if held and not store.current():
+            return Published(built, None, held, copied=copied, build_seconds=built_at - started)
+        wanted = _renewed(store, config) if held else store.find(built.snapshot)
+        if task.lagging:
+            shown = wanted.id if wanted else store.current()
+            targets = [each for each in targets if _lags(store, each, shown)]
+        publication = publish(store, place.settings, task.verb, wanted, targets, report, task.push, begun=ahead.taken)
     pushed_at = time.monotonic()
     notes.forget_others(store, [target.name for target in place.settings.targets])
     return Published(
@@ -149,7 +152,7 @@ def published(task: Task, config: Config, place: Place, targets: Sequence[Target
 
 
 def _lags(store: Store, target: Target, shown: str | None) -> bool:
-    """Whether a target is known to show what it should, and has not failed since."""
+    """Whether a target is not known to show what it should, or has failed since."""
     note = notes.of_target(store, target.name)
     return note.live != shown or bool(note.error)
 

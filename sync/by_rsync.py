@@ -39,16 +39,18 @@ def _named(link: Path) -> str | None:
     return match[1] if match and is_id(match[1]) else None
 
 
-def _live(identifier: str | None, description: Path) -> Live:
+def _live(identifier: str | None, description: Path, store: Store) -> Live:
     """What a target shows that names `identifier`, and has this description behind it, if any."""
     try:
-        shown = described(read(description))
+        told = read(description)
     except OSError:
-        shown = None
+        return Live(identifier)
+    known = next(store.complete(identifier), None) if identifier else None  # nearly always, and read already
+    shown = known if known and known.described == told else described(told)
     return Live(identifier, shown if shown and shown.id == identifier else None)
 
 
-def _seen(root: Path, snapshot: Snapshot) -> Live:
+def _seen(root: Path, snapshot: Snapshot, store: Store) -> Live:
     """The same of a folder of this machine."""
     identifier, description = _named(root / CURRENT), root / CURRENT / DESCRIPTION
     if identifier == snapshot.id:
@@ -57,7 +59,7 @@ def _seen(root: Path, snapshot: Snapshot) -> Live:
                 return Live(identifier, snapshot, same=True)
         except OSError:
             pass
-    return _live(identifier, description)
+    return _live(identifier, description, store)
 
 
 class RsyncCarrier:
@@ -75,7 +77,7 @@ class RsyncCarrier:
     def look(self, snapshot: Snapshot) -> Live:
         """Reads the link, and the description behind it; from afar only if it is not the one which is here already."""
         if self._target.kind is Kind.FOLDER:
-            return _seen(Path(self._at), snapshot)
+            return _seen(Path(self._at), snapshot, self._store)
         with tempfile.TemporaryDirectory(prefix="flatdex-") as name:
             folder, known = Path(name), f"--compare-dest={snapshot.folder.absolute()}"
             whole = self._fetch(folder, known, CURRENT, f"{CURRENT}/{DESCRIPTION}")
@@ -85,7 +87,7 @@ class RsyncCarrier:
             identifier = _named(folder / CURRENT)
             if whole and not (folder / DESCRIPTION).exists():
                 return Live(identifier, snapshot, same=identifier == snapshot.id)
-            return _live(identifier, folder / DESCRIPTION)
+            return _live(identifier, folder / DESCRIPTION, self._store)
 
     def description(self) -> bytes:
         """The `snapshot.json` behind `current`."""
@@ -143,7 +145,7 @@ class RsyncCarrier:
         return f"/{path}/{SNAPSHOTS}/{identifier}" if path else f"/{SNAPSHOTS}/{identifier}"
 
     def _copy(self, snapshot: Snapshot, *how: str) -> int:
-        """Copies the files. What is sent is durable when rsync ends, or, in a folder here, before the flip."""
+        """Copies the files. What is sent is durable then."""
         folder = self._target.kind is Kind.FOLDER
         told = self._rsync(
             "--recursive",
@@ -160,6 +162,8 @@ class RsyncCarrier:
             f"{snapshot.folder.absolute()}/",
             f"{self._at}/{SNAPSHOTS}/{snapshot.id}/",
         )
+        if folder:
+            self._settle()
         sent = re.search(r"^Number of regular files transferred: ([0-9,.]+)", told, re.MULTILINE)
         return int(re.sub(r"[,.]", "", sent[1])) if sent else 0
 
@@ -182,9 +186,8 @@ class RsyncCarrier:
         )
 
     def flip(self, snapshot: Snapshot, live: Live) -> None:
-        """Sends the link alone, which rsync renames into its place; in a folder, once the disk is done, we do."""
+        """Sends the link alone, which rsync renames into its place; in a folder, we do."""
         if self._target.kind is Kind.FOLDER:
-            self._settle()
             self._flip_here()
             self._settle()
         else:

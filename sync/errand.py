@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from dataclasses import replace
 from functools import cached_property, partial
 
+from builder.description import Snapshot
 from builder.errors import FlatdexError
 from builder.store import Store
 from sync import guards, notes
@@ -28,11 +32,11 @@ _DAY = 86400
 class Errand:
     """Brings a snapshot to one target. What it has learnt so far can be read while a thread is at work."""
 
-    def __init__(self, store: Store, sound: Sound, settings: Settings, target: Target, how: How, say: Say) -> None:
-        self._store, self._sound, self._settings, self._how, self._say = store, sound, settings, how, say
+    def __init__(self, store: Store, settings: Settings, target: Target, how: How, say: Say) -> None:
+        self._store, self._settings, self._how, self._say = store, settings, how, say
         # Of a watch's rounds the next one comes soon.
         self._programs = Programs(settings.folder, store.lock, store.cache / "ssh" if how.believing else None)
-        self._snapshot = sound.unchecked
+        self._ahead: Future[Live] | None = None
         self.target = target
         self.live = Live()
         """What was live there before, once that is known."""
@@ -49,8 +53,22 @@ class Errand:
         """Made by the thread that needs it first: to look where a folder is may take for ever."""
         return carrier(self._programs, self._store, self.target)
 
-    def send(self, together_with: Collection[str]) -> None:
+    def look_ahead(self, current: Snapshot) -> None:
+        """Begins to look at what is live there, `current` most likely, while what is to be sent is still made."""
+        ahead: Future[Live] = Future()
+        self._ahead = ahead
+
+        def look() -> None:
+            try:
+                ahead.set_result(self._carrier.look(current))
+            except BaseException as error:
+                ahead.set_exception(error)
+
+        threading.Thread(target=look, name=f"look {self.target.name}", daemon=True).start()
+
+    def send(self, sound: Sound, together_with: Collection[str]) -> None:
         """All but the flip. Whom it comes after, and who is not in the push `together_with` it, has to be live."""
+        self._sound, self._snapshot = sound, sound.unchecked
         others = {other.name: other for other in self._settings.targets}
         for name in () if self._how.anyway else self.target.after:
             if name in others and name not in together_with:
@@ -75,7 +93,7 @@ class Errand:
 
     def _send(self) -> None:
         name = self.target.name
-        self.live = self._carrier.look(self._snapshot)
+        self.live = self._looked() or self._carrier.look(self._snapshot)
         if not self._how.force:
             guards.refuse_foreign(self._store, name, self._snapshot, self.live)
         self.files = 0
@@ -85,6 +103,14 @@ class Errand:
             # Where it is held against its description meanwhile, nobody flips before that is done.
             snapshot = self._sound.unchecked if self._how.believing else self._sound.checked()
             self.files = self._carrier.send(snapshot, self.live, self.thorough)
+
+    def _looked(self) -> Live | None:
+        """What the look ahead has found, the first time that it is asked for."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        live = ahead.result()
+        return replace(live, same=live.same and live.id == self._snapshot.id)
 
     def flip(self) -> None:
         """Lets readers see it, and asks the target's URL whether they do."""

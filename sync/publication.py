@@ -12,7 +12,7 @@ from builder.store import Store
 from sync import believed, log, releases
 from sync.outcome import THOROUGH, How, Outcome
 from sync.promote import Promotion, promote
-from sync.push import promoted, push
+from sync.push import Begun, promoted, push
 from sync.releases import Release
 from sync.settings import Settings
 from sync.targets import Target
@@ -52,10 +52,11 @@ def publish(
     listener: Listener,
     how: How = THOROUGH,
     reason: str = "",
+    begun: Begun = lambda target: None,
 ) -> Publication:
     """Lets `current` name `wanted` (None: leaves it), and brings `targets` to what it names. The caller holds the lock.
 
-    What fails after the promotion is told, and undoes nothing.
+    What fails after the promotion is told, and undoes nothing. `begun`: as for `push`.
     """
     log.tell_untold(store)
     before = releases.before(store)
@@ -81,7 +82,8 @@ def publish(
         # A quick push begins to send while the snapshot is held against its description.
         meanwhile = promoting if how.believing else _nothing
         asked = targets or how.believing
-        outcomes = push(store, sound, settings, targets, how, listener.detail, progress, meanwhile) if asked else []
+        told = (listener.detail, progress, meanwhile, begun)
+        outcomes = push(store, sound, settings, targets, how, *told) if asked else []
     except BaseException:
         if promotion or not wanted:
             _tell(store, Release(verb, start, sound.unchecked, (), reason, interrupted=True))

@@ -20,6 +20,7 @@ from sync.verify import DamagedError, Sound
 from sync.workers import Workers
 
 Progress = Callable[[int, int], None]
+Begun = Callable[[Target], Errand | None]
 
 _PATIENCE = 10.0  # seconds that a target which is ready waits for those that are not
 _TICK = 0.1
@@ -44,15 +45,17 @@ def push(
     say: Say = lambda text: None,
     progress: Progress = lambda done, total: None,
     promoting: Callable[[], None] = lambda: None,
+    begun: Begun = lambda target: None,
 ) -> list[Outcome]:
     """Brings each of `targets` to what `current` names; one that fails does not hold up the others.
 
     The caller holds the lock. Raises DamagedError if the snapshot is not what was built: nobody gets it then. What
-    `promoting` does is done before any target flips, and what it raises ends the push.
+    `promoting` does is done before any target flips, and what it raises ends the push. The errands to some targets may
+    have `begun` already.
     """
     if how.thorough:
         sound.checked()
-    return _Run(store, sound, settings, tuple(targets), how, say, progress).outcomes(promoting)
+    return _Run(store, sound, settings, tuple(targets), how, say, progress, begun).outcomes(promoting)
 
 
 class _Run:
@@ -67,10 +70,11 @@ class _Run:
         how: How,
         say: Say,
         progress: Progress,
+        begun: Begun,
     ) -> None:
         self._store, self._settings, self._how, self._progress = store, settings, how, progress
-        self._snapshot = sound.unchecked
-        self._errands = {each.name: Errand(store, sound, settings, each, how, say) for each in targets}
+        self._sound, self._snapshot = sound, sound.unchecked
+        self._errands = {each.name: begun(each) or Errand(store, settings, each, how, say) for each in targets}
         self._stands = {target.name: self._first_stand(target.name) for target in targets}
         self._errors: dict[str, str] = {}
         self._workers = Workers(settings.parallel)
@@ -102,7 +106,7 @@ class _Run:
         before: object = None
         for name, errand in self._errands.items():
             if self._stands[name] is not Stand.FAILED:
-                self._workers.give("send", name, partial(errand.send, self._stands.keys()))
+                self._workers.give("send", name, partial(errand.send, self._sound, self._stands.keys()))
         promoting()
         while self._workers.busy:
             for name, error in self._workers.done(_TICK):

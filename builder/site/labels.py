@@ -8,6 +8,7 @@ from functools import partial
 from builder import flatpak, processes
 from builder.appdata import reading
 from builder.appdata.components import Component, look
+from builder.appdata.versions import newest_version
 from builder.catalog import Image, Skip
 from builder.config import Config, Form, Index
 from builder.content import Content, InMemory
@@ -51,6 +52,11 @@ class Labels:
         appdata = image.metadata.get(flatpak.APPDATA, "")
         return "" if not appdata or self._fault(appdata) else appdata
 
+    def version(self, image: Image) -> str:
+        """The newest version that an image's appdata tells of; empty if it tells of none."""
+        appdata = self.appdata(image)
+        return self._memo.of((newest_version, appdata), partial(newest_version, appdata))
+
     def read(self, shown: Iterable[Image], others: Iterable[Image], languages: tuple[str, ...]) -> None:
         """Reads the appdata of all images, and what that of those that are `shown` says in these languages."""
         # Alike beside alike, so that each process gets as much of both.
@@ -93,10 +99,13 @@ class Labels:
         """The icon, or why it is none."""
         if value not in self._icons:
             try:
-                self._icons[value] = InMemory(icons.decoded(value, self._checked_icons))
+                self._icons[value] = self._memo.of(("icon", value), partial(self._decoded, value))
             except icons.Rejected as error:
                 self._icons[value] = str(error)
         return self._icons[value]
+
+    def _decoded(self, value: str) -> InMemory:
+        return InMemory(icons.decoded(value, self._checked_icons))
 
     def _extracted(self, icon: InMemory) -> str:
         return self._config.icons.url + self._file(icon).removeprefix(f"{self._config.icons.folder}/")

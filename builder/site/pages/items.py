@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from builder import advice, catalog, flatpak
 from builder.appdata.components import DEFAULT, Component
-from builder.appdata.versions import newest_version
 from builder.config import Config, Remote
 from builder.flatpak import Ref
 from builder.site import flatpakref
@@ -141,7 +140,7 @@ class _Maker:
         return Image(
             ref=found.ref,
             architecture=found.image.architecture,
-            version=newest_version(self._labels.appdata(found.image)),
+            version=self._labels.version(found.image),
             digest=found.image.digest,
             repository=found.image.repository,
             download=_whole(metadata.get("org.flatpak.download-size", "")),
