@@ -163,7 +163,7 @@ class RsyncCarrier:
             f"{self._at}/{SNAPSHOTS}/{snapshot.id}/",
         )
         if folder:
-            self._settle()
+            self._settle(SNAPSHOTS, snapshot.id)
         sent = re.search(r"^Number of regular files transferred: ([0-9,.]+)", told, re.MULTILINE)
         return int(re.sub(r"[,.]", "", sent[1])) if sent else 0
 
@@ -207,9 +207,9 @@ class RsyncCarrier:
         except OSError as error:
             raise FlatdexError(f"{self._at}/{CURRENT} could not be replaced: {error.strerror}") from error
 
-    def _settle(self) -> None:
+    def _settle(self, *inside: str) -> None:
         try:
-            make_durable(Path(self._at))
+            make_durable(Path(self._at, *inside))
         except OSError as error:
             raise FlatdexError(f"{self._at} could not be written durably: {error.strerror}") from error
 

@@ -655,11 +655,12 @@ def test_another_remotes_site_is_not_overwritten(ssh: Ssh) -> None:
 # Disks that fail, or are full.
 
 
-def traced(site: Site, call: str, *args: str, when: str = "1+") -> subprocess.CompletedProcess[str]:
-    """The command, for which a system call fails with an input/output error."""
+def traced(site: Site, call: str, *args: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, for which a system call fails with an input/output error; with a `path` the call for that."""
     require("strace")
-    inject = f"inject={call}:error=EIO:when={when}"
-    words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject, str(FLATDEX), *args]
+    inject = f"inject={call}:error=EIO:when=1+"
+    only = ["-P", str(path)] if path else []
+    words = ["strace", "-f", "-qq", "-o", "/dev/null", *only, "-e", f"trace={call}", "-e", inject, str(FLATDEX), *args]
     return run(words, check=False, cwd=site.folder)
 
 
@@ -676,8 +677,8 @@ def test_a_disk_that_fails_is_told_by_promote_and_nothing_changes(site: Site) ->
     assert site.current == site.snapshot(NEW).name
 
 
-@pytest.mark.parametrize("when", ["1+", "2"], ids=["before the flip", "after the flip"])
-def test_a_target_folder_whose_disk_fails_is_told(site: Site, when: str) -> None:
+@pytest.mark.parametrize("flipped", [False, True], ids=["before the flip", "after the flip"])
+def test_a_target_folder_whose_disk_fails_is_told(site: Site, flipped: bool) -> None:
     site.configure({"web": {"rsync": "./web"}})
     old = site.promote(OLD)
     site.flatdex("push", code=DONE)
@@ -686,13 +687,14 @@ def test_a_target_folder_whose_disk_fails_is_told(site: Site, when: str) -> None
     site.promote(OLD)
     site.flatdex("push", code=DONE)
     site.promote(NEW)
-    result = traced(site, "syncfs", "push", when=when)
+    inside = "." if flipped else f"snapshots/{new}"
+    result = traced(site, "syncfs", "push", path=site.folder.resolve() / "web" / inside)
     assert result.returncode == PARTLY, result
     failed = [line for line in result.stderr.splitlines() if line.startswith("web: failed: ")]
     assert len(failed) == 1 and "could not be written durably: Input/output error" in failed[0]
     assert "Traceback" not in result.stderr
-    assert shown(site, "web") == [old if when == "1+" else new]
-    assert "durably" in row(site, "web", DONE if when == "2" else PARTLY)["last_error"]
+    assert shown(site, "web") == [new if flipped else old]
+    assert "durably" in row(site, "web", DONE if flipped else PARTLY)["last_error"]
     site.flatdex("push", code=DONE)
     assert shown(site, "web") == [new]
 
