@@ -87,9 +87,10 @@ def read(topic: str, headers: Mapping[str, Any], body: bytes) -> Hint:
 def reading(box: Box, broker: Broker, read: Callable[..., Hint | None] = read) -> Iterator[Amqp]:
     """The origin at work, and connected."""
     origin = Amqp(box, broker, read)
+    before = len(box.found("connected to 127"))
     origin.start()
     try:
-        box.wait_state("connected to 127", len([each for each in box.states if each.startswith("connected")]) + 1)
+        box.wait_state("connected to 127", before + 1)
         yield origin
     finally:
         origin.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -224,17 +225,18 @@ def test_a_folder_is_made_durable_before_and_after_the_flip(site: Site) -> None:
     require("strace", "rsync")
     configure(site, {"rsync": "./target"})
     push(site, OLD)
-    site.promote(NEW)
+    new = site.promote(NEW)
     trace = site.folder / "trace"
     calls = "trace=syncfs,rename,renameat,renameat2"
     run(["strace", "-f", "-y", "-o", trace, "-e", calls, FLATDEX, "push"], cwd=site.folder)
     steps = []
     for line in trace.read_text().splitlines():
-        if "syncfs(" in line and f"<{site.folder}/target>" in line:
-            steps.append("sync")
+        synced = re.search(rf"syncfs\(\d+<{site.folder}/target(.*)>", line)
+        if synced:
+            steps.append(f"sync{synced[1]}")
         elif "rename" in line and f'"{site.folder}/target/current")' in line:
             steps.append("flip")
-    assert steps == ["sync", "flip", "sync"], trace.read_text()
+    assert steps == [f"sync/snapshots/{new}", "flip", "sync"], trace.read_text()
 
 
 @pytest.fixture
