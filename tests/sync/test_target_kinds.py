@@ -231,7 +231,7 @@ def test_a_folder_is_made_durable_before_and_after_the_flip(site: Site) -> None:
     run(["strace", "-f", "-y", "-o", trace, "-e", calls, FLATDEX, "push"], cwd=site.folder)
     steps = []
     for line in trace.read_text().splitlines():
-        synced = re.search(rf"syncfs\(\d+<{site.folder}/target(.*)>", line)
+        synced = re.search(rf"syncfs\(\d+<{site.folder}/target([^>]*)>", line)
         if synced:
             steps.append(f"sync{synced[1]}")
         elif "rename" in line and f'"{site.folder}/target/current")' in line:
