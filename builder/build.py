@@ -75,10 +75,11 @@ def build(
     signed = renewal.state(config.sign)
     store = Store(config.store)
     previous = store.newest()
+    trusted = None if how.full else previous
     now = int(time.time())
     with Cache(store.cache, trusted=not how.full) as kept:
         with ExitStack() as opened:
-            readings = list(_readings(config, kept, None if how.full else previous, report, how, opened, memo))
+            readings = list(_readings(config, kept, trusted, report, how, opened, memo))
             look = own_look(config.pages)
             inputs = notes.inputs_of(config, [*(reading.look() for reading in readings), look, signed])
             if inputs and previous and (built := notes.built_before(kept, previous, inputs, now)):
@@ -88,9 +89,8 @@ def build(
             _refuse_twin_layouts(readings)
             found = catalog.collected(item for reading in readings for item in reading.items())
         found, marked = _with_kept(config, found, previous, kept, now)
-        segments = Segments(kept, memo)
+        segments = Segments(kept)
         gzip = snapshot.carried_gzip(previous, segments)
-        trusted = None if how.full else previous
         memory = Memory(notes.program() + look, trusted, kept.note(_PAGES))
         pictures = _Pictures(config, store, previous, report, how)
         published = previous.by_path if previous else {}
@@ -134,7 +134,7 @@ def warmed(config: Config, report: Report) -> Memo:
         for reading in readings:
             reading.look()
         found = catalog.collected(item for reading in readings for item in reading.items())
-        gzip = snapshot.carried_gzip(previous, Segments(kept, memo))
+        gzip = snapshot.carried_gzip(previous, Segments(kept))
         memory = Memory(notes.program() + own_look(config.pages), previous, kept.note(_PAGES))
         surroundings = Surroundings(memory=memory, published=previous.by_path if previous else {}, memo=memo)
         site(config, found, gzip, _checked_icons(previous), surroundings)

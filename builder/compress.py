@@ -10,50 +10,36 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from functools import partial
-from typing import NamedTuple
 
-from builder.memo import NOTHING, Memo
 from builder.sources.cache import Cache
 
 _LEVEL = 6  # 9 took five times as long on an index of 400 images
 _WINDOW = 32 * 1024  # bytes: as far as deflate looks back
-_LEAST = _WINDOW  # bytes of a segment: what is before it is in the one before
+_LEAST = 32 * 1024  # bytes of a segment
 _HEADER = bytes((0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255))  # neither a name nor a time
 _END = b"\x03\x00"  # an empty last block
 _METHOD = f"{zlib.ZLIB_RUNTIME_VERSION} {_LEVEL}\0".encode("ascii")  # another zlib gives other bytes
 _NOTE = "gzip"
-_Parts = tuple[bytes, ...]
-
-
-class _Made(NamedTuple):
-    """A compressed segment, the hash of what it was made of, and the digest under which the cache has it."""
-
-    key: str
-    digest: str
-    data: bytes
 
 
 class Segments:
     """Compressed segments by the hash of what they are made of. May be shared by threads."""
 
-    def __init__(self, cache: Cache | None = None, memo: Memo = NOTHING) -> None:
+    def __init__(self, cache: Cache | None = None) -> None:
         self._cache = cache
-        self._memo = memo
         self._before = cache.note(_NOTE) if cache else {}
         self._used: dict[str, str] = {}
 
     def gzip(self, parts: Iterable[bytes]) -> bytes:
         """The parts as one gzip member, the same whatever the cache holds."""
         made = [_HEADER]
-        before: _Parts = ()
+        window = b""
         checksum = size = 0
         for segment in _segments(parts):
-            made.append(self._deflated(segment, before))
-            before = segment
-            data = b"".join(segment)
-            checksum = zlib.crc32(data, checksum)
-            size += len(data)
+            made.append(self._deflated(segment, window))
+            window = (window + segment)[-_WINDOW:]
+            checksum = zlib.crc32(segment, checksum)
+            size += len(segment)
         return b"".join((*made, _END, struct.pack("<II", checksum, size & 0xFFFFFFFF)))
 
     def keep(self) -> None:
@@ -61,33 +47,27 @@ class Segments:
         if self._cache:
             self._cache.keep_note(_NOTE, self._used)
 
-    def _deflated(self, segment: _Parts, before: _Parts) -> bytes:
-        """A segment after the one before it, which is as long as the window, if there is one."""
-        cache = self._cache
-        if cache is None:
-            return _deflate(*_joined(segment, before))
-        made = self._memo.of((_NOTE, segment, before), partial(self._made, cache, segment, before))
-        cache.use((made.digest,))
-        self._used[made.key] = made.digest
-        return made.data
+    def _deflated(self, segment: bytes, window: bytes) -> bytes:
+        key = hashlib.sha256(_METHOD + window + segment).hexdigest()
+        data = self._recalled(key)
+        if data is None:
+            data = _deflate(segment, window)
+            if self._cache:
+                self._used[key] = self._cache.keep(data)
+        return data
 
-    def _made(self, cache: Cache, segment: _Parts, before: _Parts) -> _Made:
-        data, window = _joined(segment, before)
-        key = hashlib.sha256(_METHOD + window + data).hexdigest()
+    def _recalled(self, key: str) -> bytes | None:
         digest = self._used.get(key) or self._before.get(key)
-        known = cache.blob(digest) if isinstance(digest, str) else None
-        if known is not None:
-            return _Made(key, str(digest), known)
-        deflated = _deflate(data, window)
-        return _Made(key, cache.keep(deflated), deflated)
+        if self._cache is None or not isinstance(digest, str):
+            return None
+        data = self._cache.blob(digest)
+        if data is not None:
+            self._cache.use((digest,))
+            self._used[key] = str(digest)
+        return data
 
 
-def _joined(segment: _Parts, before: _Parts) -> tuple[bytes, bytes]:
-    """The segment's bytes, and those in the window."""
-    return b"".join(segment), b"".join(before)[-_WINDOW:]
-
-
-def _segments(parts: Iterable[bytes]) -> Iterator[_Parts]:
+def _segments(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Cut where a part's own bytes say so: a change moves no cut but those beside it."""
     waiting: list[bytes] = []
     size = 0
@@ -95,10 +75,10 @@ def _segments(parts: Iterable[bytes]) -> Iterator[_Parts]:
         waiting.append(part)
         size += len(part)
         if size >= _LEAST and zlib.crc32(part) % 2:
-            yield tuple(waiting)
+            yield b"".join(waiting)
             waiting, size = [], 0
     if waiting:
-        yield tuple(waiting)
+        yield b"".join(waiting)
 
 
 def _deflate(segment: bytes, window: bytes) -> bytes:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from builder import compress
 from builder.compress import Segments
 from builder.content import InMemory, Joined
-from builder.memo import Memo
 from builder.sources.cache import Cache
 
 
@@ -100,32 +99,6 @@ def test_a_segment_that_was_lost_is_made_again(tmp_path: Path) -> None:
     for pack in tmp_path.rglob("*.pack"):
         pack.write_bytes(pack.read_bytes()[: pack.stat().st_size // 2])
     assert packed(tmp_path, entries()) == first
-
-
-def test_what_a_process_has_made_already_it_takes_as_it_is(tmp_path: Path) -> None:
-    """Where all else is alike, too, a segment is packed as what stands before it wants it."""
-    memo, chance = Memo(keeps=True), random.Random(1)
-    noise, other = chance.randbytes(20_000), chance.randbytes(20_000)
-    with Cache(tmp_path) as cache:
-        segments = Segments(cache, memo)
-        for changed in range(0, 40, 3):
-            parts = [(other if part == changed else noise) + str(part).encode() for part in range(40)]
-            assert segments.gzip(parts) == Segments().gzip(parts), changed
-
-
-def test_what_was_taken_so_stays_in_the_cache(tmp_path: Path, deflated: list[bytes]) -> None:
-    memo = Memo(keeps=True)
-    with Cache(tmp_path) as cache:
-        segments = Segments(cache, memo)
-        segments.gzip(entries())
-        segments.keep()
-    with Cache(tmp_path) as cache:
-        known = [str(digest) for digest in cache.note("gzip").values()]
-    assert len(known) == len(deflated) > 5
-    with Cache(tmp_path, trusted=False) as cache:  # it gives only what was used since it was opened
-        assert not any(map(cache.blob, known))
-        Segments(cache, memo).gzip(entries())
-        assert all(map(cache.blob, known))
 
 
 def test_many_parts_are_hashed_as_their_bytes() -> None:
