@@ -134,7 +134,7 @@ def published(task: Task, config: Config, place: Place, targets: Sequence[Target
         wanted = _renewed(store, config) if held else store.find(built.snapshot)
         if task.lagging:
             shown = wanted.id if wanted else store.current()
-            targets = [each for each in targets if _lags(store, each, shown)]
+            targets = [each for each in targets if not notes.of_target(store, each.name).well(shown)]
         publication = publish(store, place.settings, task.verb, wanted, targets, report, task.push, begun=ahead.taken)
     pushed_at = time.monotonic()
     notes.forget_others(store, [target.name for target in place.settings.targets])
@@ -149,12 +149,6 @@ def published(task: Task, config: Config, place: Place, targets: Sequence[Target
         built_at - started,
         pushed_at - built_at,
     )
-
-
-def _lags(store: Store, target: Target, shown: str | None) -> bool:
-    """Whether a target is not known to show what it should, or has failed since."""
-    note = notes.of_target(store, target.name)
-    return note.live != shown or bool(note.error)
 
 
 def _pruned(place: Place, publication: Publication, targets: Sequence[Target]) -> Pruned:

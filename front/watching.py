@@ -203,8 +203,7 @@ def _well(place: Place, names: Iterable[str], result: Result) -> Iterator[Target
     pushed = {target.name for target in result.targets}
     current = place.store.current()
     for name in names:
-        note = notes.of_target(place.store, name)
-        if name not in pushed and current is not None and note.live == current and not note.error:
+        if name not in pushed and current is not None and notes.of_target(place.store, name).well(current):
             yield TargetResult(name, True)
 
 

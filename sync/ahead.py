@@ -29,14 +29,11 @@ class Ahead:
         if current is None:
             return
         shown = self._store.snapshot(current)
-        well = [each for each in self._targets if each.kind in _DISTANT and self._is_well(each, current)]
+        distant = [each for each in self._targets if each.kind in _DISTANT]
+        well = [each for each in distant if notes.of_target(self._store, each.name).well(current)]
         for target in well[: self._settings.parallel]:
             errand = self._begun[target.name] = Errand(self._store, self._settings, target, self._how, self._say)
             errand.look_ahead(shown)
-
-    def _is_well(self, target: Target, current: str) -> bool:
-        note = notes.of_target(self._store, target.name)
-        return note.live == current and not note.error
 
     def taken(self, target: Target) -> Errand | None:
         """The errand to this target, if it was begun."""

@@ -47,6 +47,10 @@ class TargetNote:
     failing: int = 0
     """Since when."""
 
+    def well(self, current: str | None) -> bool:
+        """Whether the target is known to show what is `current`, and has not failed since."""
+        return self.live == current and not self.error
+
 
 def who() -> str:
     """The user and the host, for the log."""
